@@ -1,0 +1,1 @@
+"""One Dagster asset graph that runs a fleet of per-circuit forecasting models."""

@@ -1,0 +1,1 @@
+"""What serves the ports: the same file names for every backend."""

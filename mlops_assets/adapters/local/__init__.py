@@ -1,0 +1,1 @@
+"""Files and Delta tables on one machine."""

@@ -1,0 +1,1 @@
+"""The graph: what each flow's result looks like to Dagster."""

@@ -1,0 +1,1 @@
+"""The work: load, call the domain, store. Plain Python over ports."""

@@ -1,0 +1,1 @@
+"""Algorithms behind the Forecaster protocol of `domain.model`."""
