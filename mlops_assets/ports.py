@@ -7,23 +7,24 @@ which. Every write is atomic and may be repeated; every read gives what was writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from mlops_assets.domain.circuit import Environment
-from mlops_assets.domain.deployment import Deployment, LiveManifest
-from mlops_assets.domain.evidence import Evidence
-from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
-from mlops_assets.domain.model import FitJob, FitResult, ModelRecord
-from mlops_assets.domain.readings import RawFile
-from mlops_assets.domain.release import LedgerEntry
-from mlops_assets.domain.training_data import TrainingData
-
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import date, datetime
+
     import polars as pl
+
+    from mlops_assets.domain.circuit import Environment
+    from mlops_assets.domain.deployment import Deployment, LiveManifest
+    from mlops_assets.domain.evidence import Evidence
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
+    from mlops_assets.domain.model import FitJob, FitResult, ModelRecord
+    from mlops_assets.domain.readings import RawFile
+    from mlops_assets.domain.release import LedgerEntry
+    from mlops_assets.domain.training_data import TrainingData
 
 
 class Clock(Protocol):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.domain.manifest import Serving
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.manifest import Serving
 
 LIVE_FORMAT = 1
 

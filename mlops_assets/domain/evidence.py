@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.identifiers import CircuitKey
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.domain.identifiers import CircuitKey
 
 # For the registry request; each is one digested file of the circuit's evidence bundle.
 REGISTRY_KINDS = ("pull_request", "scoring_notebook", "training_log", "metrics", "lineage")

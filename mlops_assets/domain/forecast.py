@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.identifiers import CircuitKey
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from mlops_assets.domain.identifiers import CircuitKey
 
 Fallback = Literal["none", "previous_model", "seasonal_naive"]
 

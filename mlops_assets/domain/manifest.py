@@ -6,11 +6,13 @@ release's digest, ``r-`` and the first 12 digits its id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.domain.identifiers import CircuitKey, canonical_json, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MANIFEST_FORMAT = 1
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_assets.domain.circuit import Spec
-from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
-from mlops_assets.domain.readings import Series
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
     import numpy as np
 
+    from mlops_assets.domain.circuit import Spec
     from mlops_assets.domain.evaluation import Backtest, Metrics
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
+    from mlops_assets.domain.readings import Series
 
 MODEL_FORMAT = 1
 # The files a model consists of; any other file beside them is refused.

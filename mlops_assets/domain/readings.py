@@ -7,12 +7,13 @@ table) and ``ingested_at``. Timestamps are Datetime("us", "UTC").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
     import numpy as np
 
 KEY = ("plant_id", "circuit_id", "timestamp")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from mlops_assets.domain.identifiers import CircuitKey, DataVersion
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
