@@ -1,0 +1,60 @@
+# Every target works as the first command on a fresh clone: it makes .venv from the lock.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+HOME_DIR ?= .mlops
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format ui lock clean mltable coverage
+
+help:
+	@echo "make demo   the whole loop on this machine, in .mlops"
+	@echo "make ui     Dagster's web server and daemon on that home"
+	@echo "make test   the test suite          make check  format, lint, types, import contracts, docs"
+	@echo "make lock   resolve the lock again  make clean  remove .venv and caches"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/mlops --home $(HOME_DIR) demo
+
+ui: $(STAMP)
+	$(BIN)/mlops --home $(HOME_DIR) ui
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python docs/check_coverage.py
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/check_architecture.py
+	@! grep -nE '://|--(extra-)?index-url|--find-links|--trusted-host' requirements*.lock || (echo "a lock holds an address: make lock"; exit 1)
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The reader of Azure ML's own package has other pins than ours, so it lives in its own environment.
+mltable: $(STAMP)
+	test -x .venv-mltable/bin/python || $(PYTHON) -m venv .venv-mltable
+	.venv-mltable/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mltable.lock
+	MLTABLE_PYTHON=$(CURDIR)/.venv-mltable/bin/python $(BIN)/python -m pytest mlops_assets_tests -k mltable_reader -p no:randomly
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml requirements-build.in
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
+
+clean:
+	rm -rf $(VENV) .venv-mltable .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
