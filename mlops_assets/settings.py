@@ -1,0 +1,250 @@
+"""Where we run: which home, which config, which backend, and the names inside a home.
+
+Every path inside a home is named here and nowhere else, relative to it, so that a home can be
+moved and restored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mlops_assets.domain.errors import HomeError
+
+HOME_FORMAT = 1
+WATCHED_REF = "refs/heads/main"
+
+HomeKind = Literal["init", "demo"]
+
+
+@dataclass(frozen=True, slots=True)
+class HomeLayout:
+    """The folders and files of a local home."""
+
+    root: Path
+
+    @property
+    def home_file(self) -> Path:
+        """Format and kind of the home; written last, so its presence means a whole home."""
+        return self.root / "home.json"
+
+    @property
+    def intent_file(self) -> Path:
+        """What an `init` that has not ended yet is making; renamed to `home_file` at its end."""
+        return self.root / "init.json"
+
+    @property
+    def config(self) -> Path:
+        """The config repository that `init` or `demo` made."""
+        return self.root / "config"
+
+    @property
+    def lake(self) -> Path:
+        """Everything about readings and predictions."""
+        return self.root / "lake"
+
+    @property
+    def raw(self) -> Path:
+        """The landing zone: files as plants send them."""
+        return self.lake / "raw"
+
+    @property
+    def ingested(self) -> Path:
+        """Which raw files are in the readings table."""
+        return self.lake / "ingested"
+
+    @property
+    def readings(self) -> Path:
+        """The readings table."""
+        return self.lake / "readings"
+
+    @property
+    def quarantine(self) -> Path:
+        """The table of rows that were refused."""
+        return self.lake / "quarantine"
+
+    @property
+    def restatements(self) -> Path:
+        """The table of rows that changed after a model learned from them."""
+        return self.lake / "restatements"
+
+    @property
+    def predictions(self) -> Path:
+        """The predictions table."""
+        return self.lake / "predictions"
+
+    @property
+    def quality(self) -> Path:
+        """The quality table."""
+        return self.lake / "quality"
+
+    @property
+    def workspaces(self) -> Path:
+        """The three workspaces."""
+        return self.root / "workspaces"
+
+    @property
+    def dev(self) -> Path:
+        """The workspace where models are trained."""
+        return self.workspaces / "dev"
+
+    @property
+    def dev_data(self) -> Path:
+        """Training-data assets."""
+        return self.dev / "data"
+
+    @property
+    def dev_models(self) -> Path:
+        """Models as trained."""
+        return self.dev / "models"
+
+    @property
+    def dev_environments(self) -> Path:
+        """Environments as registered in dev."""
+        return self.dev / "environments"
+
+    @property
+    def dev_evidence(self) -> Path:
+        """Evidence bundles."""
+        return self.dev / "evidence"
+
+    def serving(self, workspace: Literal["test", "prod"]) -> Path:
+        """Return the folder of a workspace that serves."""
+        return self.workspaces / workspace
+
+    def endpoints(self, workspace: Literal["test", "prod"]) -> Path:
+        """Return the endpoints of a workspace."""
+        return self.serving(workspace) / "endpoints"
+
+    def prediction_files(self, workspace: Literal["test", "prod"]) -> Path:
+        """Return the per-circuit prediction files of a workspace."""
+        return self.serving(workspace) / "predictions"
+
+    @property
+    def registry_models(self) -> Path:
+        """Models of the shared registry."""
+        return self.root / "registry" / "models"
+
+    @property
+    def registry_environments(self) -> Path:
+        """Environments of the shared registry."""
+        return self.root / "registry" / "environments"
+
+    @property
+    def ledger(self) -> Path:
+        """Decisions: the log and its write-once files."""
+        return self.root / "ledger"
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME: a view that may be deleted."""
+        return self.root / "dagster"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files; they hold nothing."""
+        return self.root / "locks"
+
+    @property
+    def demo_keys(self) -> Path:
+        """Private keys of the demo's throw-away people."""
+        return self.root / "demo_keys"
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that every home has from its first moment."""
+        return (
+            self.raw,
+            self.ingested,
+            self.dev_data,
+            self.dev_models,
+            self.dev_environments,
+            self.dev_evidence,
+            self.endpoints("test"),
+            self.prediction_files("test"),
+            self.endpoints("prod"),
+            self.prediction_files("prod"),
+            self.registry_models,
+            self.registry_environments,
+            self.ledger,
+            self.dagster,
+            self.locks,
+        )
+
+    def kind(self) -> HomeKind:
+        """Return how the home was made; HomeError in one line when it cannot be used."""
+        if not self.home_file.exists():
+            raise HomeError(self._absence())
+        try:
+            document = json.loads(self.home_file.read_bytes())
+            home_format, kind = document["format"], document["kind"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise HomeError(
+                f"{self.home_file}: not the description of a home; restore it from a backup"
+            ) from error
+        if type(home_format) is not int:
+            raise HomeError(f"{self.home_file}: format is {home_format!r}, not a whole number")
+        if home_format != HOME_FORMAT:
+            age = "newer" if home_format > HOME_FORMAT else "older"
+            remedy = (
+                "install the mlops that made it"
+                if home_format > HOME_FORMAT
+                else f"run `mlops --home NEW init --readings FILE` with a file of {self.raw}"
+            )
+            raise HomeError(
+                f"{self.root}: home format {home_format} is {age} than this mlops, "
+                f"which reads format {HOME_FORMAT}: {remedy}"
+            )
+        if kind == "init":
+            return "init"
+        if kind == "demo":
+            return "demo"
+        raise HomeError(f"{self.home_file}: kind is {kind!r}, neither init nor demo")
+
+    def _absence(self) -> str:
+        if self.intent_file.exists():
+            return f"{self.root}: `mlops init` was interrupted here: run the same command again"
+        return (
+            f"{self.root} is not a home: run `mlops --home {self.root} demo`, or "
+            f"`mlops --home {self.root} init --readings FILE`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBackend:
+    """Files and Delta tables on this machine."""
+
+    kind: Literal["local"] = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which home, which config folder, which backend."""
+
+    home: Path
+    config: Path
+    backend: LocalBackend = field(default_factory=LocalBackend)
+
+    @property
+    def layout(self) -> HomeLayout:
+        """Names inside the home."""
+        return HomeLayout(self.home)
+
+    @classmethod
+    def find(
+        cls, home: Path | None, config: Path | None, environ: Mapping[str, str], cwd: Path
+    ) -> Settings:
+        """Resolve what was given, else ``$MLOPS_HOME``, else ``.mlops``; config likewise.
+
+        Config is ``HOME/config`` where that exists, else ``config`` beside us.
+        """
+        given = home or (Path(environ["MLOPS_HOME"]) if environ.get("MLOPS_HOME") else None)
+        root = cwd / (given or Path(".mlops")).expanduser()
+        inside = HomeLayout(root).config
+        if config is not None:
+            folder = cwd / config.expanduser()
+        else:
+            folder = inside if inside.is_dir() else cwd / "config"
+        return cls(home=root, config=folder)
