@@ -66,8 +66,8 @@ class LandingZone(Protocol):
 class IngestJournal(Protocol):
     """Which raw files are in the table: intent before the merge, confirmed by the commit."""
 
-    def confirmed(self) -> Mapping[str, RawFile]:
-        """Files already merged or quarantined whole, by path."""
+    def confirmed(self) -> frozenset[RawFile]:
+        """Files already merged or quarantined whole."""
 
     def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
         """Say what the next merge will hold."""
@@ -76,7 +76,13 @@ class IngestJournal(Protocol):
         """Intents not yet confirmed, by slice id."""
 
     def confirm(self, slice_id: str, delta_version: int | None) -> None:
-        """Close an intent."""
+        """Close an intent; repeating it changes nothing."""
+
+    def withdraw(self, slice_id: str) -> None:
+        """Forget an intent of which nothing was merged."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the ETL against other slices of this home."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +196,14 @@ class TrainingDataStore(Protocol):
 class ModelRegistry(Protocol):
     """Model versions: the dev workspace's, or the shared registry's."""
 
-    def register(self, record: ModelRecord, files: Mapping[str, bytes]) -> ModelRecord:
-        """Store under ``record.version``; the same bytes again is a no-op, others are refused."""
+    def register(
+        self, record: ModelRecord, files: Mapping[str, bytes], proof: bytes = b""
+    ) -> ModelRecord:
+        """Store under ``record.version``; the same model again returns what is there.
+
+        StaleError when that version is another model. ``proof`` says how the model was chosen: it
+        is kept and checked beside the model's files, and is no part of its digest.
+        """
 
     def next_version(self, circuit: CircuitKey) -> int:
         """One more than the highest integer version."""
@@ -207,6 +219,9 @@ class ModelRegistry(Protocol):
 
     def files(self, record: ModelRecord) -> Mapping[str, bytes]:
         """The bytes, read once and checked against ``record.digest``."""
+
+    def proof(self, record: ModelRecord) -> bytes:
+        """What was registered as proof, checked; empty when there was none."""
 
     def folder(self, record: ModelRecord) -> str:
         """Where it lies, for people and for notebooks, relative to the home."""
@@ -283,6 +298,10 @@ class PredictionFiles(Protocol):
 
 class FittingEngine(Protocol):
     """Where fits run. One failure never stops another."""
+
+    @property
+    def workers(self) -> int:
+        """How many fits run at once here, never more than the machine has cores."""
 
     def fit(self, jobs: Sequence[FitJob]) -> Iterable[tuple[CircuitKey, FitResult | str]]:
         """Yield each circuit's result, or the sentence that says why it failed, as they finish."""

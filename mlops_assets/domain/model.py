@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MODEL_FORMAT = 1
 # The files a model consists of; any other file beside them is refused.
 MODEL_FILES = ("model.json", "arrays.npz", "golden.json")
+# Tags that a second run of the same training would not repeat; digested content never holds them.
+RUN_TAGS = ("trained_at", "seconds")
 # How many days a plan wants before it trains anything else than `cold_start`.
 COLD_START_DAYS = 14
 
