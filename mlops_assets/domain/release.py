@@ -1,13 +1,17 @@
-"""Releases: the states one goes through, folded from the ledger's entries."""
+"""Releases: what the ledger's entries say of one, and the states it can be in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from mlops_assets.domain.canonical import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from mlops_assets.domain.identifiers import CircuitKey
 
 Stage = Literal["registry", "test", "production"]
 State = Literal[
@@ -26,6 +30,17 @@ State = Literal[
 OPEN_STATES: frozenset[State] = frozenset(
     {"candidate", "awaiting_registry", "registered", "tested", "awaiting_production", "errored"}
 )
+# Stages that people open, with the state a request needs and the one it leads to.
+BEFORE_REQUEST: Mapping[Stage, State] = {"registry": "candidate", "production": "tested"}
+AWAITING: Mapping[Stage, State] = {
+    "registry": "awaiting_registry",
+    "production": "awaiting_production",
+}
+_WAITS_FOR: Mapping[State, str] = {
+    "candidate": "a registry request",
+    "registered": "the test stage",
+    "tested": "a production request",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +61,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
-    """The window in which people may sign one stage."""
+    """The window in which people may sign one stage. ``approvals`` names who approved so far."""
 
     release: str
     stage: Stage
@@ -55,3 +70,83 @@ class OpenRequest:
     requested_at: datetime
     expires_at: datetime
     approvals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """One recorded statement: who decided what, when, under which nonce and trust root.
+
+    ``statement`` and ``signature`` are SHA-256 of the two stored files.
+    """
+
+    stage: Stage
+    nonce: str
+    principal: str
+    decision: Literal["approve", "reject"]
+    statement: str
+    signature: str
+    trust_commit: str
+    comment: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumed:
+    """A request whose stage has begun, with the statements that opened it."""
+
+    stage: Stage
+    nonce: str
+    statements: tuple[str, ...]
+    requested_at: datetime
+    expires_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseView:
+    """One release as the ledger tells it.
+
+    ``begun`` is a stage that consumed its request and has not ended; ``deployed`` the circuits it
+    put live (a release that failed in production may have put some), ``rolled_back`` those of them
+    that were rolled back from it; ``failed`` the reasons by circuit. ``lapsed`` is the nonce of a
+    request that ran out and is not recorded as expired yet.
+    """
+
+    release: str
+    digest: str
+    state: State
+    circuits: tuple[CircuitKey, ...]
+    attempt: int
+    config_commit: str
+    created_at: datetime
+    open_request: OpenRequest | None = None
+    begun: Consumed | None = None
+    consumed: tuple[Consumed, ...] = ()
+    signed: tuple[Signed, ...] = ()
+    copied_approval: Mapping[str, Any] | None = None
+    deployed: tuple[CircuitKey, ...] = ()
+    rolled_back: tuple[CircuitKey, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    broken: Stage | None = None
+    superseded_by: str | None = None
+    superseded_recorded: bool = False
+    lapsed: str | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still go on."""
+        return self.state in OPEN_STATES
+
+    @property
+    def waits_for(self) -> str:
+        """What must happen next, for people; empty at an end."""
+        if self.begun and self.state != "errored":
+            return f"the {self.begun.stage} stage to be finished"
+        if self.open_request and self.state != "errored":
+            request = self.open_request
+            by = f", signed by {', '.join(request.approvals)}" if request.approvals else ""
+            return f"{request.stage} approval until {moment_text(request.expires_at)}{by}"
+        if self.state == "errored":
+            return f"the {self.broken} stage to be tried again: {self.reason}"
+        return _WAITS_FOR.get(self.state, "")

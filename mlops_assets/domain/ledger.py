@@ -1,0 +1,156 @@
+"""The audit log: one canonical line a decision, each naming the SHA-256 of the line before it.
+
+A line is canonical JSON of ``{actor, at, data, event, prev, seq}`` and a newline. The chain shows
+every change inside the log; its head, anchored outside after each append, shows truncation.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain.canonical import (
+    expect_fields,
+    moment_text,
+    read_canonical,
+    read_moment,
+    whole_second,
+)
+from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.identifiers import IdentifierError, canonical_json, sha256
+from mlops_assets.domain.release import LedgerEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+GENESIS = "0" * 64
+MAXIMUM_LINE_BYTES = 4 * 2**20
+# Clocks of two machines may differ by this much; one that ran back further is refused.
+CLOCK_SLACK = timedelta(minutes=5)
+
+_FIELDS = {"seq", "prev", "at", "event", "actor", "data"}
+_ANCHOR = re.compile(r"(0|[1-9]\d{0,15}) ([0-9a-f]{64})", re.ASCII)
+
+
+def line_of(entry: LedgerEntry) -> bytes:
+    """Return the entry's line, newline included."""
+    document = {
+        "seq": entry.seq,
+        "prev": entry.prev,
+        "at": moment_text(entry.at),
+        "event": entry.event,
+        "actor": entry.actor,
+        "data": dict(entry.data),
+    }
+    return canonical_json(document) + b"\n"
+
+
+def hash_of(entry: LedgerEntry) -> str:
+    """Return the SHA-256 of the entry's line, which the next entry names as ``prev``."""
+    return sha256(line_of(entry))
+
+
+def following(
+    last: LedgerEntry | None, *, event: str, actor: str, data: Mapping[str, Any], now: datetime
+) -> LedgerEntry:
+    """Return the entry that comes after ``last``; its time never lies before ``last``'s."""
+    return LedgerEntry(
+        seq=last.seq + 1 if last else 0,
+        prev=hash_of(last) if last else GENESIS,
+        at=max(whole_second(now), last.at) if last else whole_second(now),
+        event=event,
+        actor=actor,
+        data=dict(data),
+    )
+
+
+def read_log(log: bytes) -> tuple[LedgerEntry, ...]:
+    """Read a whole log and check its chain; the first broken entry is named."""
+    *lines, rest = log.split(b"\n")
+    if rest:
+        raise RefusedError("E_CHAIN", f"ledger entry {len(lines)} is cut off")
+    entries: list[LedgerEntry] = []
+    before = GENESIS
+    for seq, line in enumerate(lines):
+        entry = _read_line(line, seq)
+        if entry.seq != seq:
+            raise RefusedError("E_CHAIN", f"ledger entry {seq} says that it is entry {entry.seq}")
+        if entry.prev != before:
+            raise RefusedError("E_CHAIN", f"ledger entry {seq} does not follow entry {seq - 1}")
+        if entries and entry.at < entries[-1].at:
+            raise RefusedError("E_CHAIN", f"ledger entry {seq} is older than entry {seq - 1}")
+        entries.append(entry)
+        before = sha256(line + b"\n")
+    return tuple(entries)
+
+
+def _read_line(line: bytes, seq: int) -> LedgerEntry:
+    what = f"ledger entry {seq}"
+    try:
+        document = expect_fields(
+            read_canonical(line, what=what, limit=MAXIMUM_LINE_BYTES), _FIELDS, what=what
+        )
+        at = read_moment(document["at"])
+    except IdentifierError as error:
+        raise RefusedError("E_CHAIN", str(error)) from error
+    texts = all(isinstance(document[name], str) for name in ("prev", "event", "actor"))
+    if not texts or type(document["seq"]) is not int or not isinstance(document["data"], dict):
+        raise RefusedError("E_CHAIN", f"{what} has a field of the wrong type")
+    return LedgerEntry(**(document | {"at": at}))
+
+
+def anchor_of(entry: LedgerEntry) -> str:
+    """Return the text that is kept outside: the entry's number and its line's SHA-256."""
+    return f"{entry.seq} {hash_of(entry)}"
+
+
+def anchored_heads(anchors: Sequence[str]) -> Mapping[int, frozenset[str]]:
+    """Return the hashes ever anchored for each entry; two for one number mean a rewritten log."""
+    heads: dict[int, frozenset[str]] = {}
+    for anchor in anchors:
+        if match := _ANCHOR.fullmatch(anchor.strip()):
+            seq = int(match[1])
+            heads[seq] = heads.get(seq, frozenset()) | {match[2]}
+    return heads
+
+
+def anchor_problems(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> tuple[str, ...]:
+    """Say where the log differs from what was anchored; nothing when it holds.
+
+    The newest entry may still lack its anchor: a crash between the two leaves it so, and the next
+    append adds it.
+    """
+    heads = anchored_heads(anchors)
+    problems = [
+        f"ledger entry {entry.seq} has no anchor in the config repository"
+        if entry.seq not in heads
+        else f"ledger entry {entry.seq} is not the one that was anchored"
+        for entry in entries
+        if heads.get(entry.seq) != frozenset({hash_of(entry)})
+        and (entry.seq in heads or entry.seq != len(entries) - 1)
+    ]
+    if heads and max(heads) >= len(entries):
+        problems.append(
+            f"the ledger ends at entry {len(entries) - 1}, but entry {max(heads)} was anchored: "
+            "it was cut off"
+        )
+    return tuple(problems)
+
+
+def check_clock(entries: Sequence[LedgerEntry], now: datetime) -> datetime:
+    """Return the moment to decide at: never before the newest entry, which is the highest time.
+
+    A clock more than `CLOCK_SLACK` behind is refused, because it would let expired requests live.
+    """
+    moment = whole_second(now)
+    if not entries:
+        return moment
+    if moment < entries[-1].at - CLOCK_SLACK:
+        raise RefusedError(
+            "E_CLOCK",
+            f"the clock says {moment_text(now)}, but the ledger has seen "
+            f"{moment_text(entries[-1].at)}: set the clock right",
+        )
+    return max(moment, entries[-1].at)
