@@ -138,8 +138,8 @@ def series_by_circuit(
 ) -> dict[CircuitKey, Series]:
     """Each circuit's readings as a regular series that ends with its last reading.
 
-    ``rows`` are sorted by key. Rows outside a circuit's window or off its grid are left out;
-    a circuit with no reading in its window is not in the result.
+    ``rows`` are sorted by key. Rows outside a circuit's window are left out; a circuit with no
+    reading in its window is not in the result.
     """
     import numpy as np
     import polars as pl
@@ -303,27 +303,25 @@ def says_the_same(before: pl.DataFrame, after: pl.DataFrame) -> bool:
 def _on_grid(
     stamps: np.ndarray, columns: Mapping[str, np.ndarray], window: Window
 ) -> Series | None:
+    """Readings in the grid's cells, which count back from ``begin`` as in training."""
     import numpy as np
 
     step = window.step // timedelta(microseconds=1)
     begin = _microseconds(window.begin)
-    first = begin - step * -(-(begin - _microseconds(window.start)) // step)
-    value = columns["value"]
-    usable = (stamps >= first) & (stamps < begin) & ((stamps - begin) % step == 0)
-    known = usable & np.isfinite(value)
+    inside = (stamps >= _microseconds(window.start)) & (stamps < begin)
+    cells = (stamps[inside] - begin) // step
+    known = np.isfinite(columns["value"][inside])
     if not known.any():
         return None
-    first = int(stamps[known].min())
-    length = int((stamps[known].max() - first) // step) + 1
-    places = (stamps[usable] - first) // step
-    inside = (places >= 0) & (places < length)
+    first, last = int(cells[known].min()), int(cells[known].max())
+    shown = (cells >= first) & (cells <= last)
     grids = {}
     for name, column in columns.items():
-        grid = np.full(length, np.nan)
-        grid[places[inside]] = column[usable][inside]
+        grid = np.full(last - first + 1, np.nan)
+        grid[cells[shown] - first] = column[inside][shown]
         grids[name] = grid
     return Series(
-        start=_EPOCH + timedelta(microseconds=first),
+        start=window.begin + first * window.step,
         step=window.step,
         values=grids.pop("value"),
         features=grids,
