@@ -186,16 +186,15 @@ class HomeLayout:
             ) from error
         if type(home_format) is not int:
             raise HomeError(f"{self.home_file}: format is {home_format!r}, not a whole number")
-        if home_format != HOME_FORMAT:
-            age = "newer" if home_format > HOME_FORMAT else "older"
-            remedy = (
-                "install the mlops that made it"
-                if home_format > HOME_FORMAT
-                else f"run `mlops --home NEW init --readings FILE` with a file of {self.raw}"
-            )
+        if home_format < HOME_FORMAT:
             raise HomeError(
-                f"{self.root}: home format {home_format} is {age} than this mlops, "
-                f"which reads format {HOME_FORMAT}: {remedy}"
+                f"{self.root}: home format {home_format} is older than {HOME_FORMAT}, which this "
+                "mlops reads: run `mlops migrate`"
+            )
+        if home_format > HOME_FORMAT:
+            raise HomeError(
+                f"{self.root}: home format {home_format} is newer than {HOME_FORMAT}, which this "
+                "mlops reads: install the mlops that made it"
             )
         if kind == "init":
             return "init"
@@ -207,8 +206,7 @@ class HomeLayout:
         if self.intent_file.exists():
             return f"{self.root}: `mlops init` was interrupted here: run the same command again"
         return (
-            f"{self.root} is not a home: run `mlops --home {self.root} demo`, or "
-            f"`mlops --home {self.root} init --readings FILE`"
+            f"{self.root} is not a home: make one with `mlops demo` or `mlops init --readings FILE`"
         )
 
 

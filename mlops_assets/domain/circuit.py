@@ -7,11 +7,12 @@ field's metadata is the documentation that people see.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
 
-from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
+from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef, decimal_text, digest_of
+from mlops_assets.domain.model import COLD_START_DAYS
 
 Interval = Literal["15min", "30min", "1h"]
 Effort = Literal["fast", "balanced", "best"]
@@ -36,8 +37,6 @@ def _doc(text: str) -> dict[str, str]:
 class ReadingLimits:
     """What a believable reading of this circuit is, in the circuit's unit."""
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     minimum: float | None = field(default=None, metadata=_doc("lowest believable value"))
     maximum: float | None = field(default=None, metadata=_doc("highest believable value"))
     maximum_gap_hours: int = field(
@@ -49,8 +48,6 @@ class ReadingLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """What one circuit's config asks for."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     cutoff_date: date = field(metadata=_doc("last whole local day a model may learn from"))
     forecaster: str = field(
@@ -160,30 +157,52 @@ class Environment:
 class StagePolicy:
     """Who may open one stage."""
 
-    roles: tuple[str, ...]
-    quorum: int = 1
-    expires_hours: int = 24
+    roles: tuple[str, ...] = field(metadata=_doc("roles whose approval counts"))
+    quorum: int = field(default=1, metadata=_doc("different people who must approve"))
+    expires_hours: int = field(
+        default=24, metadata=_doc("hours until a request expires, at most 24")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatePolicy:
     """Limits that a release must hold before people can sign it."""
 
-    minimum_skill: float = 0.0
-    champion_margin: float = 0.02
-    minimum_coverage_95: float = 0.80
-    coverage_blocks: bool = False
-    maximum_latency_seconds: float = 30.0
-    range_tolerance: float = 1.0
+    minimum_skill: float = field(
+        default=0.0, metadata=_doc("least 1 - error / error of the seasonal-naive floor")
+    )
+    champion_margin: float = field(
+        default=0.02,
+        metadata=_doc("how much worse than the live model, as a share of its error, is tolerated"),
+    )
+    minimum_coverage_95: float = field(
+        default=0.80, metadata=_doc("least share of actuals inside the 95 % interval")
+    )
+    coverage_blocks: bool = field(
+        default=False, metadata=_doc("whether too little coverage refuses instead of warns")
+    )
+    maximum_latency_seconds: float = field(
+        default=30.0, metadata=_doc("longest that one circuit's forecast may take in test")
+    )
+    range_tolerance: float = field(
+        default=1.0,
+        metadata=_doc("how far outside the known range a forecast may lie, as a share of it"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityPolicy:
     """When forecasts of a live model warn or fail, by rolling 7 days against its backtest."""
 
-    warn_wape_ratio: float = 1.5
-    fail_wape_ratio: float = 2.5
-    minimum_days: int = 3
+    warn_wape_ratio: float = field(
+        default=1.5, metadata=_doc("warn when WAPE is this many times the backtest's")
+    )
+    fail_wape_ratio: float = field(
+        default=2.5, metadata=_doc("degraded when WAPE is this many times the backtest's")
+    )
+    minimum_days: int = field(
+        default=3, metadata=_doc("scored days before a circuit is judged, at most 7")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,3 +230,100 @@ class Config:
     environments: Mapping[EnvironmentRef, Environment]
     policy: Policy
     feature_columns: tuple[str, ...] = ()
+
+
+def spec_digest(spec: Spec, algorithm: Algorithm) -> str:
+    """Return what decides whether a circuit must be trained again.
+
+    It covers the fields that differ from the schema's defaults, so that a new field with a default
+    changes no digest; hyperparameters likewise against the algorithm's. Of the environment only
+    the name and MAJOR count.
+    """
+    environment = spec.environment_ref
+    stated = {"cutoff_date", "forecaster", "hyperparameters", "environment"}
+    document = {
+        "schema_epoch": SCHEMA_EPOCH,
+        "cutoff_date": spec.cutoff_date.isoformat(),
+        "forecaster": spec.forecaster,
+        "algorithm_version": algorithm.version,
+        "environment": f"{environment.name}:{environment.version.major}",
+        "fields": {
+            name: value for name, value in changed_fields(spec).items() if name not in stated
+        },
+        "hyperparameters": _changed_hyperparameters(spec, algorithm),
+    }
+    return digest_of(_canonical(document))
+
+
+def changed_fields(spec: Spec) -> dict[str, Any]:
+    """Return the fields of a spec that differ from the schema's defaults, by name."""
+    return _differing(spec, Spec(cutoff_date=date.min))
+
+
+def effective_spec(
+    spec: Spec, first_reading: datetime | None, *, cold_start_days: int = COLD_START_DAYS
+) -> Spec:
+    """Return the spec to train by: `cold_start` where the readings up to the cutoff are too few.
+
+    The spec stays as it is when there is no reading at all: that is refused by name.
+    """
+    from mlops_assets.domain.readings import window_end
+
+    if first_reading is None:
+        return spec
+    end = window_end(spec.cutoff_date + timedelta(days=1), spec.timezone)
+    if end - first_reading >= timedelta(days=cold_start_days):
+        return spec
+    return replace(spec, forecaster="cold_start", hyperparameters={}, effort="balanced")
+
+
+def effective_circuit(
+    circuit: Circuit, first_reading: datetime | None, algorithms: Mapping[str, Algorithm]
+) -> Circuit:
+    """Return the circuit with the spec to train by, and that spec's digest."""
+    spec = effective_spec(circuit.spec, first_reading)
+    if spec == circuit.spec:
+        return circuit
+    return replace(circuit, spec=spec, spec_digest=spec_digest(spec, algorithms[spec.forecaster]))
+
+
+def environment_digest(environment: Environment) -> str:
+    """Return the digest of what an environment installs; its summary is for people."""
+    return digest_of(
+        {
+            "environment": str(environment.ref),
+            "python": environment.python,
+            "packages": [
+                {"name": each.name, "version": each.version, "hashes": sorted(each.hashes)}
+                for each in sorted(environment.packages, key=lambda each: each.name)
+            ],
+        }
+    )
+
+
+def _differing(value: Any, default: Any) -> dict[str, Any]:  # noqa: ANN401 two equal dataclasses
+    pairs = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {name: item for name, item in pairs.items() if item != getattr(default, name)}
+
+
+def _changed_hyperparameters(spec: Spec, algorithm: Algorithm) -> dict[str, Any]:
+    default = algorithm.hyperparameters()
+    return {
+        name: value
+        for name, value in spec.hyperparameters.items()
+        if getattr(default, name, None) != value
+    }
+
+
+def _canonical(value: Any) -> Any:  # noqa: ANN401 any value of a spec
+    match value:
+        case ReadingLimits():
+            return _canonical(_differing(value, ReadingLimits()))
+        case float():
+            return decimal_text(value)
+        case tuple() | list():
+            return [_canonical(item) for item in value]
+        case Mapping():
+            return {name: _canonical(item) for name, item in value.items()}
+        case _:
+            return value
