@@ -1,0 +1,130 @@
+"""The ledger as files: `log.jsonl` that only grows, and write-once files beside it.
+
+An append writes the line, flushes it to the disk, and anchors its hash outside before it is
+acknowledged. A crash can leave a torn line (never acknowledged: removed) or a whole line without
+its anchor (anchored by the next holder of the lock). Anything else that differs is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.adapters.local.files import locked, read_bytes, write_once
+from mlops_assets.domain.errors import DataError, RefusedError
+from mlops_assets.domain.ledger import (
+    anchor_of,
+    anchor_problems,
+    anchored_heads,
+    following,
+    line_of,
+    read_log,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from mlops_assets.domain.release import LedgerEntry
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+_KINDS = ("releases", "requests", "approvals", "consumed")
+
+
+class LocalLedger:
+    """The ledger of one home; ``anchor`` and ``anchored`` keep its head outside of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        anchor: Callable[[str], None],
+        anchored: Callable[[], Sequence[str]],
+    ) -> None:
+        self._folder = folder
+        self._log = folder / "log.jsonl"
+        self._anchor = anchor
+        self._anchored = anchored
+        self._thread = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the ledger over a read and an append; may be nested in one process."""
+        with self._thread, ExitStack() as stack:
+            if self._depth == 0:
+                stack.enter_context(locked(self._folder / ".lock"))
+                self._recover()
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+
+    def append(self, event: str, actor: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
+        """Add one entry under the lock, fsynced and anchored before this returns."""
+        with self.lock():
+            entries = read_log(read_bytes(self._log) or b"")
+            last = entries[-1] if entries else None
+            entry = following(last, event=event, actor=actor, data=data, now=now)
+            self._write(line_of(entry))
+            self._anchor(anchor_of(entry))
+        return entry
+
+    def entries(self) -> Sequence[LedgerEntry]:
+        """All entries; a broken chain is refused by name, a line in writing is not seen yet."""
+        log = read_bytes(self._log) or b""
+        return read_log(log[: log.rfind(b"\n") + 1])
+
+    def put(self, kind: str, name: str, data: bytes) -> bool:
+        """Write ``ledger/<kind>/<name>`` once; False when the same bytes were there already."""
+        return write_once(self._path(kind, name), data)
+
+    def get(self, kind: str, name: str) -> bytes | None:
+        """Read such a file."""
+        return read_bytes(self._path(kind, name))
+
+    def names(self, kind: str) -> Sequence[str]:
+        """Names under ``ledger/<kind>``, sorted."""
+        folder = self._path(kind, "any").parent
+        if not folder.is_dir():
+            return ()
+        return sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _path(self, kind: str, name: str) -> Path:
+        if kind not in _KINDS or not _NAME.fullmatch(name):
+            raise DataError(
+                f"ledger/{kind}/{name}: is not a name that the ledger keeps files under"
+            )
+        return self._folder / kind / name
+
+    def _write(self, line: bytes) -> None:
+        try:
+            descriptor = os.open(
+                self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
+            )
+            with os.fdopen(descriptor, "ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DataError(
+                f"{self._log}: cannot be written: {error.strerror}; "
+                "check the disk's free space and the folder's permissions, then repeat"
+            ) from error
+
+    def _recover(self) -> None:
+        """Finish or undo what a killed append left, and refuse what no crash can leave."""
+        log = read_bytes(self._log) or b""
+        whole = log.rfind(b"\n") + 1
+        entries = read_log(log[:whole])
+        heads = anchored_heads(self._anchored())
+        if problems := anchor_problems(entries, self._anchored()):
+            raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
+        if whole < len(log):
+            os.truncate(self._log, whole)
+        if entries and entries[-1].seq not in heads:
+            self._anchor(anchor_of(entries[-1]))
