@@ -1,0 +1,327 @@
+"""The daily batch: every live circuit's forecast of one day, from one read, in one commit.
+
+The table is written before the per-circuit files, and a rerun writes the files of what it keeps, so
+a batch that was killed anywhere is completed by running it again.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlops_assets.domain.errors import DataError, MlopsError
+from mlops_assets.domain.forecast import (
+    CircuitForecast,
+    ForecastReport,
+    Issue,
+    frame_of,
+    is_hindcast,
+    says_the_same,
+    series_by_circuit,
+    window_of,
+)
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.readings import window_end
+from mlops_assets.flows.ladder import Forecasting, Ladder, said
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+
+    import polars as pl
+
+    from mlops_assets.domain.deployment import Deployment
+    from mlops_assets.domain.forecast import Window
+    from mlops_assets.domain.readings import Series
+    from mlops_assets.ports import Lake, Progress, ServingWorkspace, SharedRegistry
+
+_FILES_AT_ONCE = 8
+
+
+def predict(
+    lake: Lake,
+    prod: ServingWorkspace,
+    registry: SharedRegistry,
+    *,
+    day: date,
+    now: datetime,
+    data_now: datetime,
+    circuits: Sequence[CircuitKey] | None = None,
+    progress: Progress | None = None,
+    forecasting: Forecasting | None = None,
+) -> ForecastReport:
+    """Forecast one day for every live circuit, or for those named.
+
+    Args:
+        lake: where readings are read and predictions are written.
+        prod: the endpoints that say what is live, and the files it is written to.
+        registry: where the live models lie.
+        day: the date D; rows run from its local midnight over the horizon.
+        now: when this is issued.
+        data_now: the moment that decides whether it comes too late (`flows.readings.data_now`).
+        circuits: those to forecast, all live ones by default.
+        progress: told of each circuit.
+        forecasting: the forecasters, the installed ones by default.
+    """
+    live, unreadable = readable_deployments(prod, circuits)
+    batch = _Batch(day=day, data_now=data_now, unreadable=unreadable)
+    for circuit in circuits or ():
+        if circuit not in live:
+            batch.failed[circuit] = unreadable.get(
+                circuit.plant_id, "is not deployed: promote a release of it to production first"
+            )
+    if not live:
+        return batch.report(delta_version=-1)
+    if not lake.readings.exists():
+        raise DataError("lake/readings: there are no readings yet; run `mlops ingest` first")
+    if progress is not None:
+        progress.begin("predict", len(live))
+    delta_version = lake.readings.version()
+    batch.before = _by_circuit(lake.predictions.read(issued_for=day, circuits=live))
+    models = forecasting or Forecasting.installed()
+    ladders = _ladders(batch, live, str(delta_version), registry, models)
+    series = known_series(lake, ladders, batch.windows, version=delta_version)
+    for circuit, ladder in ladders.items():
+        _forecast(batch, circuit, ladder, series.get(circuit))
+        if progress is not None:
+            progress.advance(str(circuit))
+    _store(batch, lake, prod, delta_version=delta_version, now=now)
+    return batch.report(delta_version=delta_version)
+
+
+def known_series(
+    lake: Lake,
+    ladders: Mapping[CircuitKey, Ladder],
+    windows: Mapping[CircuitKey, Window],
+    *,
+    version: int,
+) -> dict[CircuitKey, Series]:
+    """Every circuit's readings before its day, from one read of the hours that any of them needs.
+
+    Each circuit gets its own window of them, so that the batch and a run for it alone agree.
+    """
+    if not ladders:
+        return {}
+    features = {circuit: ladder.deployment.serving.features for circuit, ladder in ladders.items()}
+    columns = [
+        name for name in lake.readings.columns() if any(name in f for f in features.values())
+    ]
+    rows = lake.readings.read(
+        start=min(windows[circuit].start for circuit in ladders),
+        end=max(windows[circuit].begin for circuit in ladders),
+        circuits=list(ladders),
+        version=version,
+        columns=["plant_id", "circuit_id", "timestamp", "value", *columns],
+    )
+    return series_by_circuit(rows, {circuit: windows[circuit] for circuit in ladders}, features)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is known of a batch while it runs."""
+
+    day: date
+    data_now: datetime
+    unreadable: Mapping[str, str]
+    before: Mapping[CircuitKey, pl.DataFrame] = field(default_factory=dict)
+    windows: dict[CircuitKey, Window] = field(default_factory=dict)
+    hindcast: dict[CircuitKey, bool] = field(default_factory=dict)
+    failed: dict[CircuitKey, str] = field(default_factory=dict)
+    issues: dict[CircuitKey, Issue] = field(default_factory=dict)
+    kept: dict[CircuitKey, pl.DataFrame] = field(default_factory=dict)
+    seconds: dict[CircuitKey, float] = field(default_factory=dict)
+    done: dict[CircuitKey, CircuitForecast] = field(default_factory=dict)
+    rows: int = 0
+
+    def report(self, *, delta_version: int) -> ForecastReport:
+        return ForecastReport(
+            issued_for=self.day,
+            delta_version=delta_version,
+            circuits=dict(sorted(self.done.items())),
+            failed=dict(sorted(self.failed.items())),
+            rows=self.rows,
+            unreadable=self.unreadable,
+        )
+
+
+def readable_deployments(
+    prod: ServingWorkspace, circuits: Sequence[CircuitKey] | None
+) -> tuple[dict[CircuitKey, Deployment], dict[str, str]]:
+    """The live deployments of all or of some circuits, each plant's manifest read once.
+
+    Returns:
+        Deployments by circuit, and for each plant whose manifest cannot be read the reason.
+    """
+    wanted = None if circuits is None else set(circuits)
+    live: dict[CircuitKey, Deployment] = {}
+    unreadable: dict[str, str] = {}
+    for plant in prod.endpoints.plants():
+        if wanted is not None and not any(circuit.plant_id == plant for circuit in wanted):
+            continue
+        try:
+            manifest = prod.endpoints.live(plant)
+        except MlopsError as error:
+            unreadable[plant] = str(error)
+            continue
+        for deployment in manifest.live.values():
+            if wanted is None or deployment.circuit in wanted:
+                live[deployment.circuit] = deployment
+    return dict(sorted(live.items())), unreadable
+
+
+def _by_circuit(rows: pl.DataFrame) -> dict[CircuitKey, pl.DataFrame]:
+    if rows.is_empty():
+        return {}
+    parts = rows.partition_by("plant_id", "circuit_id", as_dict=True)
+    return {CircuitKey(plant, circuit): part for (plant, circuit), part in parts.items()}
+
+
+def _ladders(
+    batch: _Batch,
+    live: Mapping[CircuitKey, Deployment],
+    data_version: str,
+    registry: SharedRegistry,
+    forecasting: Forecasting,
+) -> dict[CircuitKey, Ladder]:
+    """The ladder of each circuit that has to be forecast now; the others are kept or failed."""
+    begins: dict[str, datetime] = {}
+    ladders: dict[CircuitKey, Ladder] = {}
+    for circuit, deployment in live.items():
+        started, serving = time.perf_counter(), deployment.serving
+        if serving.cutoff_date >= batch.day.isoformat():
+            batch.failed[circuit] = (
+                f"the live model learned from {serving.cutoff_date}, which is not before "
+                f"{batch.day}; forecast a later day"
+            )
+            continue
+        try:
+            if serving.timezone not in begins:
+                begins[serving.timezone] = window_end(batch.day, serving.timezone)
+            begin = begins[serving.timezone]
+            batch.hindcast[circuit] = is_hindcast(batch.data_now, begin)
+            rows = batch.before.get(circuit)
+            if rows is not None and _stands(
+                rows, deployment, data_version, hindcast=batch.hindcast[circuit]
+            ):
+                batch.kept[circuit] = rows
+                continue
+            ladder = Ladder(deployment, registry.models, forecasting, batch.day)
+            steps = ladder.context_steps()
+            batch.windows[circuit] = window_of(serving, begin, context_steps=steps)
+        except Exception as error:  # noqa: BLE001 a failing circuit never stops the others
+            batch.failed[circuit] = said(error)
+            continue
+        ladders[circuit] = ladder
+        batch.seconds[circuit] = time.perf_counter() - started
+    return ladders
+
+
+def _stands(
+    rows: pl.DataFrame, deployment: Deployment, data_version: str, *, hindcast: bool
+) -> bool:
+    """Whether a day's rows need no forecast to know that they stay."""
+    first = rows.row(0, named=True)
+    if hindcast and not first["hindcast"]:
+        return True
+    return bool(
+        first["release"] == deployment.release
+        and first["model_version"] == deployment.model_version
+        and first["data_version"] == data_version
+        and first["fallback"] == "none"
+    )
+
+
+def _forecast(batch: _Batch, circuit: CircuitKey, ladder: Ladder, series: Series | None) -> None:
+    started, window = time.perf_counter(), batch.windows[circuit]
+    if series is None:
+        days = (window.begin - window.start).days
+        batch.failed[circuit] = f"no reading in the {days} days before {batch.day}"
+        return
+    try:
+        batch.issues[circuit] = ladder.issue(series, window)
+    except Exception as error:  # noqa: BLE001 a failing circuit never stops the others
+        batch.failed[circuit] = said(error)
+    batch.seconds[circuit] += time.perf_counter() - started
+
+
+def _store(
+    batch: _Batch,
+    lake: Lake,
+    prod: ServingWorkspace,
+    *,
+    delta_version: int,
+    now: datetime,
+) -> None:
+    rows = frame_of(
+        batch.issues.values(),
+        issued_for=batch.day,
+        data_version=str(delta_version),
+        issued_at=now,
+        hindcast=batch.hindcast,
+    )
+    issued = _by_circuit(rows)
+    for circuit in list(issued):
+        old = batch.before.get(circuit)
+        if old is not None and says_the_same(old, issued[circuit]):
+            batch.kept[circuit] = old
+            del issued[circuit]
+    if issued:
+        import polars as pl
+
+        written = pl.concat([issued[circuit] for circuit in sorted(issued)])
+        lake.predictions.replace(written, issued_for=batch.day)
+        batch.rows = len(written)
+    _write_files(prod, batch.day, {**issued, **batch.kept})
+    for circuit, part in (*issued.items(), *batch.kept.items()):
+        batch.done[circuit] = _summary(
+            circuit,
+            part,
+            kept=circuit in batch.kept,
+            seconds=batch.seconds.get(circuit, 0.0),
+        )
+
+
+def _write_files(
+    prod: ServingWorkspace, day: date, parts: Mapping[CircuitKey, pl.DataFrame]
+) -> None:
+    """Write every circuit's file; they wait for the disk side by side."""
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        for done in [
+            pool.submit(prod.predictions.write, circuit, day, part)
+            for circuit, part in parts.items()
+        ]:
+            done.result()
+
+
+def _summary(
+    circuit: CircuitKey, rows: pl.DataFrame, *, kept: bool, seconds: float
+) -> CircuitForecast:
+    from mlops_assets.domain.plot import sparkline
+
+    first = rows.row(0, named=True)
+    values = rows["value"].to_numpy()
+    return CircuitForecast(
+        circuit=circuit,
+        issued_for=first["issued_for"],
+        release=first["release"],
+        model_version=first["model_version"],
+        data_version=first["data_version"],
+        delta_version=int(first["data_version"]),
+        fallback=first["fallback"],
+        fallback_reason=first["fallback_reason"],
+        rows=len(rows),
+        kept=kept,
+        hindcast=first["hindcast"],
+        mean=float(values.mean()),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        plot_svg=sparkline(
+            values,
+            rows["lo_95"].to_numpy(),
+            rows["hi_95"].to_numpy(),
+            title=f"{circuit} for {first['issued_for']}",
+        ),
+        seconds=seconds,
+    )

@@ -1,0 +1,164 @@
+"""Quality of forecasts: scored against the actuals that arrived, stored, and judged.
+
+Scoring the same forecasts against the same actuals again stores nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mlops_assets.domain.errors import ModelError
+from mlops_assets.domain.forecast import VALUE_COLUMNS, Window, series_by_circuit
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.quality import (
+    ROLLING_DAYS,
+    SCALE_DAYS,
+    DayQuality,
+    Scored,
+    day_quality,
+    judge,
+    quality_frame,
+    seasonal_scale,
+)
+from mlops_assets.flows.forecast import readable_deployments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
+    import numpy as np
+    import polars as pl
+
+    from mlops_assets.domain.circuit import Policy
+    from mlops_assets.domain.deployment import Deployment
+    from mlops_assets.domain.quality import QualityReport
+    from mlops_assets.domain.readings import Series
+    from mlops_assets.ports import Lake, ServingWorkspace, SharedRegistry
+
+
+def score(
+    lake: Lake,
+    prod: ServingWorkspace,
+    registry: SharedRegistry,
+    policy: Policy,
+    *,
+    up_to: date,
+    circuits: Sequence[CircuitKey] | None = None,
+    hindcasts_count: bool = False,
+) -> dict[CircuitKey, QualityReport]:
+    """Score the 7 days that end with ``up_to`` and judge every live circuit by them.
+
+    ``hindcasts_count`` is true in a home made by `demo`, where data time stands still.
+    """
+    days = score_days(
+        lake, first=up_to - timedelta(days=ROLLING_DAYS - 1), last=up_to, circuits=circuits
+    )
+    live, _ = readable_deployments(prod, circuits)
+    by_circuit: dict[CircuitKey, list[DayQuality]] = {}
+    for day in days:
+        by_circuit.setdefault(day.circuit, []).append(day)
+    return {
+        circuit: judge(
+            circuit,
+            by_circuit.get(circuit, ()),
+            up_to=up_to,
+            model_version=deployment.model_version,
+            backtest_wape=signed_wape(registry, deployment),
+            policy=policy,
+            hindcasts_count=hindcasts_count,
+        )
+        for circuit, deployment in live.items()
+    }
+
+
+def score_days(
+    lake: Lake, *, first: date, last: date, circuits: Sequence[CircuitKey] | None = None
+) -> tuple[DayQuality, ...]:
+    """Score every forecast of days first..last that has actuals, and store what is new."""
+    rows = lake.predictions.read(first=first, last=last, circuits=circuits)
+    if rows.is_empty() or not lake.readings.exists():
+        return ()
+    parts = {
+        CircuitKey(plant, circuit): part
+        for (plant, circuit), part in rows.partition_by(
+            "plant_id", "circuit_id", as_dict=True
+        ).items()
+    }
+    windows = {circuit: _window(part) for circuit, part in parts.items()}
+    readings = lake.readings.read(
+        start=min(window.start for window in windows.values()),
+        end=max(window.begin for window in windows.values()),
+        circuits=list(parts),
+        columns=["plant_id", "circuit_id", "timestamp", "value"],
+    )
+    actuals = series_by_circuit(readings, windows, {})
+    days = tuple(
+        day
+        for circuit, part in parts.items()
+        if circuit in actuals
+        for day in _scored(circuit, part, actuals[circuit])
+    )
+    if days:
+        lake.quality.replace(quality_frame(days))
+    return days
+
+
+def signed_wape(registry: SharedRegistry, deployment: Deployment) -> float | None:
+    """The backtest's WAPE of a live model, None where the registry cannot say."""
+    try:
+        record = registry.models.get(deployment.circuit, deployment.model_version)
+        return float(record.tags["wape"])
+    except (ModelError, KeyError, ValueError):
+        return None
+
+
+def _window(rows: pl.DataFrame) -> Window:
+    """The hours of a circuit's forecasts, with the history that scales their MASE."""
+    stamps = rows["timestamp"].unique().sort()
+    first, last = stamps[0], stamps[-1]
+    step = stamps.diff().min() if len(stamps) > 1 else timedelta(hours=1)
+    assert isinstance(step, timedelta)  # noqa: S101 a difference of moments
+    return Window(
+        start=first - timedelta(days=SCALE_DAYS), begin=last + step, step=step, rows=len(stamps)
+    )
+
+
+def _scored(circuit: CircuitKey, rows: pl.DataFrame, actual: Series) -> Iterator[DayQuality]:
+    for (day,), part in rows.partition_by("issued_for", as_dict=True).items():
+        first = part.row(0, named=True)
+        begin = (first["timestamp"] - actual.start) // actual.step
+        quality = day_quality(
+            _against(part, actual),
+            circuit=circuit,
+            issued_for=day,
+            release=first["release"],
+            model_version=first["model_version"],
+            fallback=first["fallback"],
+            hindcast=first["hindcast"],
+            scale=_scale(actual, begin),
+        )
+        if quality is not None:
+            yield quality
+
+
+def _against(rows: pl.DataFrame, actual: Series) -> Scored:
+    """Forecast rows beside the actuals of their time, NaN where there is none."""
+    import numpy as np
+
+    columns: Mapping[str, np.ndarray] = {name: rows[name].to_numpy() for name in VALUE_COLUMNS}
+    step = actual.step // timedelta(microseconds=1)
+    stamps = rows["timestamp"].dt.epoch("us").to_numpy()
+    start = int(actual.start.timestamp()) * 1_000_000
+    places = (stamps - start) // step
+    inside = (places >= 0) & (places < len(actual))
+    known = np.full(len(rows), np.nan)
+    known[inside] = actual.values[places[inside]]
+    return Scored(actual=known, **columns)
+
+
+def _scale(actual: Series, begin: int) -> float:
+    """What the seasonal naive's daily season missed by before a day."""
+    per_day = timedelta(days=1) // actual.step
+    before = actual.values[max(0, begin - SCALE_DAYS * per_day) : max(0, begin)]
+    return seasonal_scale(before, per_day)
