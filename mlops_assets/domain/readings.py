@@ -7,16 +7,26 @@ table) and ``ingested_at``. Timestamps are Datetime("us", "UTC").
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
+
+from mlops_assets.domain.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from collections.abc import Mapping, Sequence
+    from datetime import date
 
     import numpy as np
+    import polars as pl
+
+_Ordered = TypeVar("_Ordered", int, datetime)
 
 KEY = ("plant_id", "circuit_id", "timestamp")
+# Columns that are no features. A feature column may have any other name.
+FIXED = (*KEY, "date", "value", "source", "ingested_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,11 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """What one slice did: rows_read = inserted + updated + unchanged + quarantined."""
+    """What one slice did: rows_read = inserted + updated + unchanged + quarantined.
+
+    ``refused`` names files that could not be used at all, each counted as one row read and
+    quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out.
+    """
 
     rows_read: int = 0
     rows_inserted: int = 0
@@ -42,6 +56,26 @@ class IngestReport:
     max_timestamp: datetime | None = None
     files: tuple[str, ...] = ()
     reasons: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    unknown_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __add__(self, other: IngestReport) -> IngestReport:
+        """Two slices as one."""
+        reasons = Counter(self.reasons) + Counter(other.reasons)
+        return IngestReport(
+            rows_read=self.rows_read + other.rows_read,
+            rows_inserted=self.rows_inserted + other.rows_inserted,
+            rows_updated=self.rows_updated + other.rows_updated,
+            rows_unchanged=self.rows_unchanged + other.rows_unchanged,
+            rows_quarantined=self.rows_quarantined + other.rows_quarantined,
+            rows_restated=self.rows_restated + other.rows_restated,
+            delta_version=_newer(self.delta_version, other.delta_version),
+            max_timestamp=_newer(self.max_timestamp, other.max_timestamp),
+            files=(*self.files, *other.files),
+            reasons=dict(sorted(reasons.items())),
+            refused={**self.refused, **other.refused},
+            unknown_columns={**self.unknown_columns, **other.unknown_columns},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +110,104 @@ class Series:
     def end(self) -> datetime:
         """The first moment after the last value."""
         return self.start + len(self.values) * self.step
+
+
+def feature_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns that are features, in order."""
+    return [name for name in columns if name not in FIXED]
+
+
+def window_end(day: date, timezone: str) -> datetime:
+    """Return the first moment of a local day, in UTC: what is known for it comes before.
+
+    Where the clock jumps over midnight the day begins with the jump; where midnight comes twice,
+    the first counts.
+
+    >>> window_end(date(2024, 3, 31), "Europe/Paris").isoformat()
+    '2024-03-30T23:00:00+00:00'
+    """
+    zone = ZoneInfo(timezone)
+    midnight = datetime.combine(day, time(), zone)
+    moment = midnight.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return moment
+    return _jump_before(moment, zone)
+
+
+def _jump_before(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return the second at which the zone's offset last changed, at most a day before."""
+    before, after = moment - timedelta(days=1), moment
+    offset = before.astimezone(zone).utcoffset()
+    if after.astimezone(zone).utcoffset() == offset:
+        return moment
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def to_series(
+    rows: pl.DataFrame,
+    *,
+    step: timedelta,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    features: Sequence[str] = (),
+) -> Series:
+    """Put one circuit's rows on a regular grid, NaN where there is none.
+
+    The grid counts back from ``end``, by default from one step after the last row, so that it is
+    whole there; rows before ``start`` or from ``end`` on are left out. Of ``features`` those that
+    are columns are taken.
+
+    Raises:
+        DataError: there are no rows and no bounds.
+    """
+    import numpy as np
+
+    if rows.is_empty() and (start is None or end is None):
+        raise DataError("no readings: send some before asking for a series")
+    moments = rows["timestamp"].to_physical().to_numpy()
+    if not rows.is_empty():
+        start = start or _moment(int(moments.min()))
+        end = end or _moment(int(moments.max())) + step
+    assert start is not None  # noqa: S101 one of the two branches set it
+    assert end is not None  # noqa: S101
+    length = max(0, -((start - end) // step))
+    origin = end - length * step
+    width = step // timedelta(microseconds=1)
+    inside = (moments >= _microseconds(start)) & (moments < _microseconds(end))
+    places = (moments[inside] - _microseconds(origin)) // width
+
+    def on_grid(name: str) -> np.ndarray:
+        grid = np.full(length, np.nan)
+        grid[places] = rows[name].to_numpy()[inside]
+        return grid
+
+    present = [name for name in features if name in rows.columns]
+    return Series(origin, step, on_grid("value"), {name: on_grid(name) for name in present})
+
+
+def missing_steps(first: datetime | None, last: datetime | None, rows: int, step: timedelta) -> int:
+    """Return how many readings are absent between the first and the last."""
+    if first is None or last is None:
+        return 0
+    return max(0, (last - first) // step + 1 - rows)
+
+
+def _newer(one: _Ordered | None, other: _Ordered | None) -> _Ordered | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

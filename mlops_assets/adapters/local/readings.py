@@ -1,0 +1,237 @@
+"""The readings table as Delta on a local disk, and the two logs of rows beside it.
+
+A merge is one commit that replaces the slice's days, and only these: the days' rows are read at
+the version that the commit is checked against, so a writer in between makes it fail and repeat.
+Rows lie in the order of their days, so a read opens only the files of its window.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from mlops_assets.adapters.local.delta import DeltaFolder
+from mlops_assets.adapters.local.journal import LocalIngestJournal
+from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
+from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.readings import FIXED, KEY, feature_columns
+from mlops_assets.ports import MergeResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+    from mlops_assets.domain.identifiers import CircuitKey
+
+__all__ = ["LocalIngestJournal", "LocalReadingsTable", "LocalRowLog"]
+
+_ORDER = ["date", *KEY]
+# More runs of days than this make one window, so that a predicate stays short.
+_LONGEST_PREDICATE = 40
+
+
+class LocalReadingsTable:
+    """`lake/readings` in a folder."""
+
+    def __init__(self, path: Path, *, folder: DeltaFolder | None = None) -> None:
+        self._path = path
+        self._folder = folder or DeltaFolder(path)
+
+    def exists(self) -> bool:
+        """Whether any slice was ever merged."""
+        return self._folder.open() is not None
+
+    def version(self) -> int:
+        """The newest Delta version; DataError before the first slice."""
+        return int(self._opened(None).version())
+
+    def merge(self, rows: pl.DataFrame, *, slice_id: str) -> MergeResult:
+        """Insert and update in one commit, retried on conflict; a merged slice is not repeated.
+
+        Rows that change nothing make no commit.
+        """
+        features = feature_columns(rows.columns)
+        check_rows(rows, features)
+        return self._folder.commit(lambda: self._merge_once(rows, features, slice_id))
+
+    def _merge_once(self, rows: pl.DataFrame, features: list[str], slice_id: str) -> MergeResult:
+        table = self._folder.open()
+        if table is None:
+            empty = pl.DataFrame(schema={**fixed_schema(), **dict.fromkeys(features, pl.Float64())})
+            merged = merge(empty, rows.select(empty.columns))
+            version = self._folder.create(merged.rows.sort(_ORDER), slice_id)
+            return MergeResult(
+                inserted=merged.inserted,
+                updated=0,
+                unchanged=0,
+                delta_version=version,
+                changed=merged.changed,
+            )
+        version = table.version()
+        was_merged = self._folder.holding(table, slice_id)
+        if was_merged is not None:
+            before = self._before(was_merged, rows["date"])
+        else:
+            columns = self._columns(table)
+            if missing := [name for name in features if name not in columns]:
+                self._folder.add_numbers(table, missing)
+            before = self._days(table, rows["date"])
+        arrived = rows.with_columns(
+            pl.lit(None, dtype=pl.Float64).alias(name)
+            for name in before.columns
+            if name not in rows.columns
+        ).select(before.columns)
+        merged = merge(before, arrived)
+        if was_merged is not None:
+            version = was_merged
+        elif merged.inserted or merged.updated:
+            condition = " OR ".join(
+                f"(date >= '{first}' AND date <= '{last}')" for first, last in _runs(rows["date"])
+            )
+            version = self._folder.replace(table, merged.rows.sort(_ORDER), condition, slice_id)
+        return MergeResult(
+            inserted=merged.inserted,
+            updated=merged.updated,
+            unchanged=merged.unchanged,
+            delta_version=version,
+            changed=merged.changed,
+        )
+
+    def merged(self, slice_id: str) -> int | None:
+        """The Delta version that holds this slice, if any."""
+        table = self._folder.open()
+        return None if table is None else self._folder.holding(table, slice_id)
+
+    def read(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        circuits: Iterable[CircuitKey] | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows with start <= timestamp < end, sorted by key; reads only files of those dates."""
+        table = self._folder.open(version)
+        rows = self._folder.scan(table, fixed_schema())
+        if start is not None:
+            rows = rows.filter(pl.col("date") >= start.date(), pl.col("timestamp") >= start)
+        if end is not None:
+            rows = rows.filter(pl.col("date") <= end.date(), pl.col("timestamp") < end)
+        rows = _only(rows, circuits)
+        if columns is not None:
+            rows = rows.select(list(dict.fromkeys([*KEY, *columns])))
+        found = self._folder.collect(rows).sort(KEY)
+        return found if columns is None else found.select(columns)
+
+    def columns(self) -> tuple[str, ...]:
+        """Column names in order."""
+        table = self._folder.open()
+        return FIXED if table is None else self._columns(table)
+
+    def newest(self) -> datetime | None:
+        """The newest timestamp with a value, from the files' statistics."""
+        table = self._folder.open()
+        if table is None:
+            return None
+        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        newest = files["max.timestamp"].max() if len(files) else None
+        return newest if isinstance(newest, datetime) else None
+
+    def summary(self) -> pl.DataFrame:
+        """Per circuit: plant_id, circuit_id, rows, first_timestamp, last_timestamp."""
+        rows = self._folder.scan(self._folder.open(), fixed_schema())
+        grouped = rows.group_by("plant_id", "circuit_id").agg(
+            pl.len().cast(pl.Int64).alias("rows"),
+            pl.col("timestamp").min().alias("first_timestamp"),
+            pl.col("timestamp").max().alias("last_timestamp"),
+        )
+        return self._folder.collect(grouped).sort("plant_id", "circuit_id")
+
+    def _opened(self, version: int | None) -> DeltaTable:
+        table = self._folder.open(version)
+        if table is None:
+            raise DataError(f"{self._path}: there are no readings yet; run ingest first")
+        return table
+
+    def _columns(self, table: DeltaTable) -> tuple[str, ...]:
+        return tuple(field.name for field in table.schema().fields)
+
+    def _before(self, version: int, dates: pl.Series) -> pl.DataFrame:
+        """The days' rows before a slice was merged, with the columns of that merge."""
+        merged = self._days(self._opened(version), dates)
+        if version == 0:
+            return merged.clear()
+        return self._days(self._opened(version - 1), dates).select(merged.columns)
+
+    def _days(self, table: DeltaTable, dates: pl.Series) -> pl.DataFrame:
+        rows = pl.scan_delta(table).filter(
+            pl.any_horizontal(
+                pl.lit(value=False),
+                *(pl.col("date").is_between(first, last) for first, last in _runs(dates)),
+            )
+        )
+        return self._folder.collect(rows)
+
+
+class LocalRowLog:
+    """`lake/quarantine` or `lake/restatements` in a folder."""
+
+    def __init__(self, path: Path, kind: Literal["quarantine", "restatements"]) -> None:
+        self._folder = DeltaFolder(path)
+        self._schema = log_schema(kind)
+
+    def append(self, rows: pl.DataFrame, *, slice_id: str) -> None:
+        """Add rows once per slice id."""
+        if rows.is_empty():
+            return
+        written = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
+        self._folder.commit(lambda: self._append_once(written, slice_id))
+
+    def _append_once(self, rows: pl.DataFrame, slice_id: str) -> None:
+        table = self._folder.open()
+        if table is None:
+            self._folder.create(rows, slice_id)
+        elif table.transaction_version(slice_id) is None:
+            self._folder.append(table, rows, slice_id)
+
+    def read(self, circuits: Iterable[CircuitKey] | None = None) -> pl.DataFrame:
+        """All rows, sorted; an empty frame when there is none."""
+        rows = self._folder.scan(self._folder.open(), self._schema)
+        return self._folder.collect(_only(rows, circuits)).sort(list(self._schema))
+
+
+def _only(rows: pl.LazyFrame, circuits: Iterable[CircuitKey] | None) -> pl.LazyFrame:
+    if circuits is None:
+        return rows
+    keys = sorted(set(circuits))
+    wanted = pl.LazyFrame(
+        {
+            "plant_id": [key.plant_id for key in keys],
+            "circuit_id": [key.circuit_id for key in keys],
+        },
+        schema={"plant_id": pl.String, "circuit_id": pl.String},
+    )
+    near = rows.filter(
+        pl.col("plant_id").is_in(sorted({key.plant_id for key in keys})),
+        pl.col("circuit_id").is_in(sorted({key.circuit_id for key in keys})),
+    )
+    return near.join(wanted, on=["plant_id", "circuit_id"], how="semi")
+
+
+def _runs(dates: pl.Series) -> list[tuple[date, date]]:
+    """Unbroken runs of days, or one window where there are too many."""
+    days = sorted(dates.unique().to_list())
+    runs: list[tuple[date, date]] = []
+    for day in days:
+        if runs and day - runs[-1][1] == timedelta(days=1):
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    if len(runs) > _LONGEST_PREDICATE:
+        return [(days[0], days[-1])]
+    return runs

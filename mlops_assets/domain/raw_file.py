@@ -1,0 +1,269 @@
+"""Raw files as plants send them: Parquet, or CSV as its many writers write it.
+
+A file has the columns plant_id, circuit_id, timestamp and value, in any order. Of its other columns
+those that are features are taken, the rest are named and left out. A stamp without an offset is
+UTC. CSV may have a byte order mark, commas, semicolons or tabs, thousands commas, day-first or
+month-first dates; words for "nothing" (`NOTHING`) are gaps.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.stamps import parse_stamps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from mlops_assets.domain.stamps import DateOrder
+
+REQUIRED = ("plant_id", "circuit_id", "timestamp", "value")
+NOTHING = ("", "na", "n/a", "nan", "null", "none", "missing", "empty", "-")
+_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_DECIMAL_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$"
+_TEXT_LIMIT = 200
+
+
+class RawFileError(DataError):
+    """A file that cannot be used at all. ``code`` is stable, such as ``missing_column``."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """A file's rows: row, plant_id, circuit_id, timestamp, value, features, and what was wrong.
+
+    ``reason`` is bad_row or missing where reading found it so; ``timestamp_text`` and
+    ``value_text`` hold what was written where it could not be read. ``dates`` says which order the
+    file proves for dates such as 3/4/2024: None where it has such dates and proves nothing,
+    "iso" where it has none.
+    """
+
+    rows: pl.DataFrame
+    unknown_columns: tuple[str, ...]
+    dates: DateOrder | Literal["iso"] | None
+
+
+def parse(
+    name: str, data: bytes, features: Sequence[str], assumed: DateOrder = "month"
+) -> ParsedFile:
+    """Read one file; ``assumed`` settles dates whose order the file does not prove.
+
+    Raises:
+        RawFileError: nothing of the file can be used.
+    """
+    if data.startswith(b"PAR1") or name.lower().endswith((".parquet", ".pq")):
+        table, lines, broken = _read_parquet(data, features)
+    else:
+        table, lines, broken = _read_csv(data, features)
+    return _typed(table, lines, broken, features, assumed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Wanted columns as they came, and the names of the others."""
+
+    frame: pl.DataFrame
+    unknown: tuple[str, ...]
+
+
+def _read_parquet(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, pl.DataFrame]:
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        wanted, unknown = _choose(file.schema_arrow.names, features)
+        frame = pl.from_arrow(file.read(columns=wanted))
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        MemoryError,
+        pl.exceptions.PolarsError,
+    ) as error:
+        if isinstance(error, RawFileError):
+            raise
+        detail = str(error).splitlines()[0][:_TEXT_LIMIT] if str(error) else type(error).__name__
+        raise RawFileError("unreadable_file", f"no readable Parquet: {detail}") from error
+    if not isinstance(frame, pl.DataFrame):
+        raise RawFileError("unreadable_file", "no readable Parquet: it is no table")
+    lines = pl.Series("row", range(1, len(frame) + 1), dtype=pl.Int64)
+    return _Table(frame.select(wanted), unknown), lines, _no_broken_rows()
+
+
+def _read_csv(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, pl.DataFrame]:
+    import polars as pl
+
+    lines = _decoded(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    start = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if start is None:
+        raise RawFileError("empty_file", "it has no header")
+    separator = Counter({mark: lines[start].count(mark) for mark in ",;\t"}).most_common(1)[0][0]
+    header = [name.strip() for name in _split(lines[start], separator)]
+    wanted, unknown = _choose(header, features)
+    places = [header.index(name) for name in wanted]
+    numbers: list[int] = []
+    cells: list[list[str]] = []
+    broken: list[tuple[int, str]] = []
+    for number, line in enumerate(lines[start + 1 :], start + 2):
+        if not line.strip():
+            continue
+        fields = _split(line, separator)
+        if len(fields) == len(header):
+            numbers.append(number)
+            cells.append([fields[place] for place in places])
+        else:
+            broken.append((number, line[:_TEXT_LIMIT]))
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(wanted, pl.String), orient="row").with_columns(
+        pl.all().str.strip_chars()
+    )
+    bad = pl.DataFrame(broken, schema={"row": pl.Int64, "value_text": pl.String}, orient="row")
+    return _Table(frame, unknown), pl.Series("row", numbers, dtype=pl.Int64), bad
+
+
+def _no_broken_rows() -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(schema={"row": pl.Int64, "value_text": pl.String})
+
+
+def _decoded(data: bytes) -> str:
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RawFileError("unreadable_file", f"no UTF-8 text at byte {error.start}") from error
+    if "\0" in text:
+        raise RawFileError("unreadable_file", f"no text: a zero byte at {text.index(chr(0))}")
+    return text
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator))
+    except csv.Error:
+        return []
+
+
+def _choose(header: Sequence[str], features: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Split a header into the columns we take, in our order, and the others."""
+    wanted = [*REQUIRED, *(name for name in features if name in header)]
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if missing := [name for name in REQUIRED if name not in header]:
+        found = ", ".join(header)[:_TEXT_LIMIT]
+        raise RawFileError("missing_column", f"{', '.join(missing)} (the file has {found})")
+    if ambiguous := [name for name in twice if name in wanted]:
+        raise RawFileError("double_column", f"{', '.join(ambiguous)} comes more than once")
+    return wanted, tuple(dict.fromkeys(name for name in header if name not in wanted))
+
+
+def _typed(
+    table: _Table,
+    lines: pl.Series,
+    broken: pl.DataFrame,
+    features: Sequence[str],
+    assumed: DateOrder,
+) -> ParsedFile:
+    import polars as pl
+
+    frame = table.frame
+    stamps, dates = _timestamps(frame["timestamp"], assumed)
+    value, nothing = _numbers(frame["value"])
+    taken = [name for name in features if name in frame.columns]
+    rows = pl.DataFrame(
+        [
+            lines,
+            _text(frame["plant_id"]),
+            _text(frame["circuit_id"]),
+            stamps,
+            value,
+            *(_finite(_numbers(frame[name])[0]) for name in taken),
+        ]
+    ).with_columns(reason=pl.when(nothing).then(pl.lit("missing")))
+    unread = rows["timestamp"].is_null() | rows["value"].is_null()
+    texts = frame.select("timestamp", "value").filter(unread)
+    written = pl.DataFrame(
+        [
+            lines.filter(unread),
+            _text(texts["timestamp"]).str.head(_TEXT_LIMIT).alias("timestamp_text"),
+            _text(texts["value"]).str.head(_TEXT_LIMIT).alias("value_text"),
+        ]
+    )
+    rows = rows.join(written, on="row", how="left", maintain_order="left")
+    if not broken.is_empty():
+        rows = pl.concat(
+            [rows, broken.with_columns(reason=pl.lit("bad_row"))], how="diagonal"
+        ).sort("row")
+    return ParsedFile(rows, table.unknown, dates)
+
+
+def _timestamps(
+    column: pl.Series, assumed: DateOrder
+) -> tuple[pl.Series, DateOrder | Literal["iso"] | None]:
+    import polars as pl
+
+    if column.dtype == pl.String:
+        return parse_stamps(column, assumed)
+    if isinstance(column.dtype, pl.Datetime):
+        moments = column.dt.cast_time_unit("us")
+        if column.dtype.time_zone is None:
+            return moments.dt.replace_time_zone("UTC"), "iso"
+        return moments.dt.convert_time_zone("UTC"), "iso"
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), "iso"
+    return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us", "UTC")), "iso"
+
+
+def _numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the numbers, null where there is none, and where nothing was written."""
+    import polars as pl
+
+    if column.dtype.is_numeric():
+        number = column.cast(pl.Float64, strict=False).fill_nan(None)
+        return number, column.is_null() | number.is_null()
+    if column.dtype == pl.Null:
+        return column.cast(pl.Float64), column.is_null()
+    if column.dtype != pl.String:
+        return pl.Series(column.name, [None] * len(column), dtype=pl.Float64), column.is_null()
+    text = column.str.strip_chars()
+    nothing = text.is_null() | text.str.to_lowercase().is_in(NOTHING)
+    grouped, decimal = text.str.contains(_THOUSANDS), text.str.contains(_DECIMAL_COMMA)
+    # 1,234 may be either: only a majority that cannot be thousands makes them decimal commas.
+    if (decimal & ~grouped).sum() > grouped.sum():
+        plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        text = text.zip_with(~decimal.fill_null(value=False), plain)
+    else:
+        plain = text.str.replace_all(",", "", literal=True)
+        text = text.zip_with(~grouped.fill_null(value=False), plain)
+    number = text.cast(pl.Float64, strict=False).fill_nan(None)
+    return number.zip_with(~nothing, pl.Series([None], dtype=pl.Float64)), nothing
+
+
+def _finite(column: pl.Series) -> pl.Series:
+    """A feature that is not finite is unknown."""
+    import polars as pl
+
+    return column.zip_with(
+        column.is_finite().fill_null(value=False), pl.Series([None], dtype=pl.Float64)
+    )
+
+
+def _text(column: pl.Series) -> pl.Series:
+    import polars as pl
+
+    return column.cast(pl.String, strict=False)
