@@ -162,30 +162,33 @@ def judge_approval(
     return Verdict(f"{stage}_approval", passed=passed, reason=reason)
 
 
-def judge_test(verdicts: Mapping[str, Sequence[Verdict]] | None) -> Verdict:
-    """Ask whether every circuit passed the test stage; None when it was never run."""
+def judge_test(
+    verdicts: Mapping[str, Sequence[Verdict]] | None, deployed: Sequence[str]
+) -> Verdict:
+    """Ask whether every circuit to be deployed passed the test stage; None: it was never run."""
     if verdicts is None:
         return Verdict("test_validation", passed=False, reason="the test stage has not been run")
+    judged = {key: verdicts.get(key, ()) for key in deployed}
     return over_circuits(
         "test_validation",
         {
             key: Verdict(
                 "test_validation",
-                passed=not (reasons := refusals(list(judged))),
-                reason=", ".join(reasons) or f"{len(judged)} checks passed",
+                passed=not (reasons := refusals(asked)),
+                reason=", ".join(reasons) or f"{len(asked)} checks passed",
             )
-            for key, judged in verdicts.items()
+            for key, asked in judged.items()
         },
     )
 
 
-def judge_rollback_plan(refused: Mapping[str, str] | None) -> Verdict:
-    """Ask whether the way back was tried; circuits without one must be first deployments."""
-    if refused is None:
+def judge_rollback_plan(problems: Mapping[str, str] | None) -> Verdict:
+    """Ask whether the way back was tried; ``problems`` names where it is broken."""
+    if problems is None:
         return Verdict("rollback_plan", passed=False, reason="no rollback plan was made")
-    if not refused:
-        return Verdict("rollback_plan", passed=True, reason="dry-run: every circuit has a way back")
-    named = "; ".join(f"{key}: {reason}" for key, reason in sorted(refused.items()))
+    if not problems:
+        return Verdict("rollback_plan", passed=True, reason="dry-run: no way back is broken")
+    named = "; ".join(f"{key}: {reason}" for key, reason in sorted(problems.items()))
     return Verdict("rollback_plan", passed=False, reason=named)
 
 

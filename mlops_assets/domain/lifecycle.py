@@ -202,8 +202,14 @@ def _tested(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
 
 def _deployed(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
     _expect(view, entry, _begun(view, "production"))
-    circuits = tuple(CircuitKey.parse(key) for key in sorted(entry.data["circuits"]))
-    return replace(_done(view, "deployed"), deployed=circuits)
+    circuits = {CircuitKey.parse(key) for key in entry.data["circuits"]} | set(view.rolled_back)
+    return _settled(replace(_done(view, "deployed"), deployed=tuple(sorted(circuits))))
+
+
+def _settled(view: ReleaseView) -> ReleaseView:
+    """A deployed release ends once all its circuits were rolled back from it."""
+    ended = view.state == "deployed" and view.rolled_back == view.deployed
+    return replace(view, state="rolled_back") if ended else view
 
 
 def _failed(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
@@ -239,19 +245,12 @@ def _supersede(views: dict[str, ReleaseView], winner: ReleaseView) -> None:
 
 
 def _roll_back(views: dict[str, ReleaseView], entry: LedgerEntry) -> None:
+    """Nothing is refused here: a rollback may come before a killed deployment was recorded."""
     for key, step in entry.data["circuits"].items():
         view = views.get(step["from"])
-        circuit = CircuitKey.parse(key)
-        if view is None or circuit not in view.deployed:
-            raise RefusedError(
-                "E_LEDGER",
-                f"ledger entry {entry.seq}: {key} was rolled back from {step['from']}, "
-                "which never deployed it",
-            )
-        gone = tuple(sorted({*view.rolled_back, circuit}))
-        ended = view.state == "deployed" and gone == view.deployed
-        state: State = "rolled_back" if ended else view.state
-        views[view.release] = replace(view, rolled_back=gone, state=state)
+        if view is not None:
+            gone = tuple(sorted({*view.rolled_back, CircuitKey.parse(key)}))
+            views[view.release] = _settled(replace(view, rolled_back=gone))
 
 
 _CHANGES = {

@@ -1,0 +1,315 @@
+"""Requests and approvals: a window of 24 hours, statements to sign, signatures that count."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain import lifecycle
+from mlops_assets.domain.approval import PLATFORM, Decision, authenticate
+from mlops_assets.domain.approval import statement as statement_for
+from mlops_assets.domain.canonical import moment_text
+from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.gates import refusals
+from mlops_assets.domain.identifiers import canonical_json, sha256
+from mlops_assets.domain.ledger import check_clock
+from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
+from mlops_assets.domain.signature import public_key_of, sign
+from mlops_assets.domain.trust import checked_email
+from mlops_assets.flows.gates import asked, before_request, check_statement, window_hours
+from mlops_assets.flows.ledger import manifest_of, stale_circuits, trust_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mlops_assets.domain.approval import Statement
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.manifest import Manifest
+    from mlops_assets.domain.release import OpenRequest, ReleaseView, Stage
+    from mlops_assets.ports import Platform
+
+ACCEPTED = "OK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """An opened request; without nonce it was refused and ``missing`` says why."""
+
+    release: str
+    stage: Stage
+    nonce: str | None
+    expires_at: datetime | None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What became of one signed statement."""
+
+    accepted: bool
+    code: str
+    reason: str
+
+
+def request(
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    *,
+    requester: str = PLATFORM,
+    now: datetime,
+) -> Window:
+    """Open the window of a stage, or return the one that is open.
+
+    For production the way back is planned and dry-run first. Nothing is opened while a gate
+    refuses; all the reasons are in ``missing``.
+    """
+    if requester != PLATFORM:
+        checked_email(requester, "the requester")
+    with platform.ledger.lock():
+        moment, view = _current(platform, release, now)
+        if (open_now := view.open_request) is not None and open_now.stage == stage:
+            return Window(
+                release=release, stage=stage, nonce=open_now.nonce, expires_at=open_now.expires_at
+            )
+        if view.state != BEFORE_REQUEST.get(stage):
+            raise RefusedError("E_STATE", _wrong_state(view, stage))
+        manifest = manifest_of(platform.ledger, view)
+        if stage == "production" and not stale_circuits(platform, view, manifest):
+            _plan_rollback(platform, manifest)
+        verdicts = before_request(platform, config, view, manifest, stage)
+        if missing := refusals(verdicts):
+            return Window(
+                release=release, stage=stage, nonce=None, expires_at=None, missing=missing
+            )
+        nonce = secrets.token_hex(32)
+        expires_at = moment + timedelta(hours=window_hours(config, stage))
+        data = {
+            "release": release,
+            "stage": stage,
+            "nonce": nonce,
+            "expires_at": moment_text(expires_at),
+        }
+        platform.ledger.put(
+            "requests", f"{nonce}.json", canonical_json(data | {"requester": requester})
+        )
+        platform.ledger.append("requested", requester, data, moment)
+    return Window(release=release, stage=stage, nonce=nonce, expires_at=expires_at)
+
+
+def _current(platform: Platform, release: str, now: datetime) -> tuple[datetime, ReleaseView]:
+    """Record what ran out, and look a release up; the caller holds the ledger."""
+    expire(platform, now=now)
+    entries = platform.ledger.entries()
+    moment = check_clock(entries, now)
+    return moment, lifecycle.find(lifecycle.fold(entries, moment), release)
+
+
+def _wrong_state(view: ReleaseView, stage: Stage) -> str:
+    waits = f"it waits for {view.waits_for}" if view.waits_for else "that is an end"
+    return f"{view.release} is {view.state}, so {stage} cannot be requested: {waits}"
+
+
+def _plan_rollback(platform: Platform, manifest: Manifest) -> None:
+    from mlops_assets.flows.deployment import rollback_plan
+
+    plan = rollback_plan(platform.prod, platform.registry, manifest)
+    platform.dev.evidence.put_release(manifest.release, "rollback_plan", canonical_json(plan))
+
+
+def statement(  # noqa: PLR0917 the contract of tools that call it
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    principal: str,
+    decision: Decision = "approve",
+    *,
+    now: datetime,
+) -> bytes:
+    """The bytes that one person has to sign for the open request."""
+    checked_email(principal, "the principal")
+    entries = platform.ledger.entries()
+    moment = check_clock(entries, now)
+    view = lifecycle.find(lifecycle.fold(entries, moment), release)
+    open_request = _open_request(view, stage)
+    manifest = manifest_of(platform.ledger, view)
+    if decision == "approve":
+        missing = refusals(before_request(platform, config, view, manifest, stage))
+        if missing:
+            raise RefusedError("E_EVIDENCE", "; ".join(missing))
+    return statement_for(asked(platform, view, manifest, open_request), principal, decision)
+
+
+def _open_request(view: ReleaseView, stage: str) -> OpenRequest:
+    """The request that is open for a stage, or the reason why none is."""
+    if view.state == "rejected":
+        raise RefusedError("E_REJECTED", f"{view.release} was rejected: create a new release")
+    if view.begun is not None or any(done.stage == stage for done in view.consumed):
+        raise RefusedError("E_CONSUMED", f"{view.release}: the {stage} stage has begun already")
+    if view.lapsed is not None:
+        raise RefusedError(
+            "E_EXPIRED", f"{view.release}: the request expired; request {stage} again"
+        )
+    if view.open_request is None or view.state not in AWAITING.values():
+        raise RefusedError(
+            "E_NO_REQUEST",
+            f"{view.release} is {view.state} and no request is open: "
+            f"`mlops release request {view.release} --stage {stage}`",
+        )
+    if stage != view.open_request.stage:
+        raise RefusedError(
+            "E_STAGE", f"{view.release} asks for {view.open_request.stage}, not for {stage}"
+        )
+    return view.open_request
+
+
+def submit(
+    platform: Platform,
+    config: Config,
+    statement: bytes,
+    signature: bytes,
+    *,
+    now: datetime,
+    comment: str = "",
+) -> Submission:
+    """Verify a signed statement and record it; a refusal is a result with its code."""
+    try:
+        with platform.ledger.lock():
+            return _record(platform, config, statement, signature, now=now, comment=comment)
+    except RefusedError as error:
+        return Submission(accepted=False, code=error.code, reason=error.reason)
+
+
+def _record(
+    platform: Platform,
+    config: Config,
+    data: bytes,
+    armored: bytes,
+    *,
+    now: datetime,
+    comment: str,
+) -> Submission:
+    entries = platform.ledger.entries()
+    moment = check_clock(entries, now)
+    trust = trust_at(platform.config)
+    signed = authenticate(data, armored, trust=trust, now=moment)
+    view = lifecycle.find(lifecycle.fold(entries, moment), signed.release)
+    open_request = _open_request(view, str(signed.predicate["stage"]))
+    manifest = manifest_of(platform.ledger, view)
+    asked_for = asked(platform, view, manifest, open_request)
+    check_statement(platform, config, signed, asked_for, trust=trust, now=moment)
+    if any(signed.sha256 == known.statement for known in view.signed):
+        return _accepted(signed, view, "recorded before")
+    if signed.decision == "approve":
+        missing = refusals(before_request(platform, config, view, manifest, open_request.stage))
+        if missing:
+            raise RefusedError("E_EVIDENCE", "; ".join(missing))
+    platform.ledger.put("approvals", f"{signed.sha256}.json", data)
+    platform.ledger.put("approvals", f"{sha256(armored)}.sig", armored)
+    content: dict[str, Any] = {
+        "release": view.release,
+        "stage": open_request.stage,
+        "nonce": open_request.nonce,
+        "principal": signed.approver,
+        "statement": signed.sha256,
+        "signature": sha256(armored),
+        "trust_commit": trust.commit,
+    }
+    if comment:
+        content["comment"] = comment
+    event = "approved" if signed.decision == "approve" else "rejected"
+    platform.ledger.append(event, signed.approver, content, moment)
+    return _accepted(signed, view, "recorded")
+
+
+def _accepted(signed: Statement, view: ReleaseView, how: str) -> Submission:
+    verb = "approves" if signed.decision == "approve" else "rejects"
+    return Submission(
+        accepted=True,
+        code=ACCEPTED,
+        reason=f"{how}: {signed.approver} {verb} {signed.predicate['stage']} of {view.release}",
+    )
+
+
+def approve(  # noqa: PLR0917 as `statement`
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    key_file: bytes,
+    comment: str = "",
+    *,
+    now: datetime,
+) -> Submission:
+    """Request if none is open, state, sign with a key file, and submit."""
+    return _decide(
+        platform, config, release, stage, "approve", key_file=key_file, comment=comment, now=now
+    )
+
+
+def reject(  # noqa: PLR0917 as `statement`
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    key_file: bytes,
+    comment: str = "",
+    *,
+    now: datetime,
+) -> Submission:
+    """The same, and end the release."""
+    return _decide(
+        platform, config, release, stage, "reject", key_file=key_file, comment=comment, now=now
+    )
+
+
+def _decide(
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    decision: Decision,
+    *,
+    key_file: bytes,
+    comment: str,
+    now: datetime,
+) -> Submission:
+    try:
+        key = public_key_of(key_file)
+        with platform.ledger.lock():
+            _, view = _current(platform, release, now)
+        principal = trust_at(platform.config).signer(key, now).principal
+        if view.state == BEFORE_REQUEST.get(stage):
+            window = request(platform, config, release, stage, requester=PLATFORM, now=now)
+            if window.nonce is None:
+                return Submission(
+                    accepted=False, code="E_EVIDENCE", reason="; ".join(window.missing)
+                )
+        data = statement(platform, config, release, stage, principal, decision, now=now)
+    except RefusedError as error:
+        return Submission(accepted=False, code=error.code, reason=error.reason)
+    return submit(platform, config, data, sign(key_file, data), now=now, comment=comment)
+
+
+def expire(platform: Platform, *, now: datetime) -> tuple[str, ...]:
+    """Record requests that ran out and releases that were superseded; returns those changed."""
+    with platform.ledger.lock():
+        entries = platform.ledger.entries()
+        moment = check_clock(entries, now)
+        changed: list[str] = []
+        data: dict[str, Any]
+        for view in lifecycle.fold(entries, moment):
+            if view.lapsed is not None:
+                stage = next(s for s, before in BEFORE_REQUEST.items() if before == view.state)
+                data = {"release": view.release, "stage": stage, "nonce": view.lapsed}
+                platform.ledger.append("expired", PLATFORM, data, moment)
+                changed.append(view.release)
+            elif view.state == "superseded" and not view.superseded_recorded:
+                data = {"release": view.release, "by": view.superseded_by}
+                platform.ledger.append("superseded", PLATFORM, data, moment)
+                changed.append(view.release)
+    return tuple(changed)

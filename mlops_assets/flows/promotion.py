@@ -1,0 +1,354 @@
+"""Doing a stage of a release whose gate is open: copy, test, or deploy.
+
+Each stage may be killed anywhere and run again. Registry and production first consume their
+request in the ledger, under its lock and after asking every gate: from then on the stage is
+finished or failed, and no other release can begin with the same approval or the same circuits.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain import lifecycle
+from mlops_assets.domain.approval import PLATFORM
+from mlops_assets.domain.errors import MlopsError, RefusedError, StaleError
+from mlops_assets.domain.gates import refusals
+from mlops_assets.domain.identifiers import EnvironmentRef, canonical_json, sha256
+from mlops_assets.domain.ledger import check_clock
+from mlops_assets.domain.release import AWAITING
+from mlops_assets.flows.approval import expire
+from mlops_assets.flows.gates import judge, read_test_validation
+from mlops_assets.flows.ledger import live_releases, manifest_of, stale_circuits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.gates import Verdict
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.manifest import Manifest
+    from mlops_assets.domain.release import ReleaseView, Stage, State
+    from mlops_assets.ports import Platform, Progress
+
+# The states in which a stage has been done already.
+_DONE: Mapping[Stage, frozenset[State]] = {
+    "registry": frozenset(
+        {"registered", "tested", "awaiting_production", "deployed", "rolled_back"}
+    ),
+    "test": frozenset({"tested", "awaiting_production", "deployed", "rolled_back"}),
+    "production": frozenset({"deployed", "rolled_back"}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What one call did: ``circuits`` had the stage done for them now, ``refused`` had not."""
+
+    release: str
+    stage: Stage
+    state: State
+    circuits: tuple[CircuitKey, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def promote(
+    platform: Platform,
+    config: Config,
+    release: str,
+    stage: Stage,
+    *,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Promotion:
+    """Do a stage if its gate is open; done already, it changes nothing.
+
+    Raises:
+        RefusedError: a gate refuses, with every reason, or the release is in another state.
+    """
+    from mlops_assets.flows.rollback import resume
+
+    with platform.ledger.lock():
+        expire(platform, now=now)
+        view = _view(platform, release, now)
+        if view.state in _DONE[stage]:
+            return Promotion(release=release, stage=stage, state=view.state)
+        if stage == "production":
+            resume(platform)
+        manifest = manifest_of(platform.ledger, view)
+        if ended := _begin(platform, config, view, manifest, stage, now=now):
+            return ended
+        if progress is not None:
+            progress.begin(f"{stage} of {release}", len(manifest.entries))
+        if stage == "production":
+            return _deploy(platform, manifest, now, progress)
+    if stage == "test":
+        return _test(platform, config, manifest, now, progress)
+    return _register(platform, manifest, now, progress)
+
+
+def _view(platform: Platform, release: str, now: datetime) -> ReleaseView:
+    entries = platform.ledger.entries()
+    return lifecycle.find(lifecycle.fold(entries, check_clock(entries, now)), release)
+
+
+def _begin(
+    platform: Platform,
+    config: Config,
+    view: ReleaseView,
+    manifest: Manifest,
+    stage: Stage,
+    *,
+    now: datetime,
+) -> Promotion | None:
+    """Ask every gate and consume the request; a stage that had begun and is refused has failed."""
+    begun = view.begun is not None and view.begun.stage == stage
+    _check_state(view, stage, begun=begun)
+    if not begun:
+        _check_alone(platform, view, stage, now)
+    moment = check_clock(platform.ledger.entries(), now)
+    verdicts = judge(platform, config, view, stage, moment)
+    if reasons := refusals(verdicts):
+        if begun and stage == "production":
+            return _finish_refused(platform, view, manifest, verdicts, now)
+        raise RefusedError(_code(verdicts), f"{view.release}: {'; '.join(reasons)}")
+    if stage != "test" and not begun and view.open_request is not None:
+        nonce = view.open_request.nonce
+        statements = [
+            signed.statement
+            for signed in view.signed
+            if signed.nonce == nonce and signed.decision == "approve"
+        ]
+        data = {
+            "release": view.release,
+            "stage": stage,
+            "nonce": nonce,
+            "statements": statements,
+        }
+        platform.ledger.put("consumed", f"{nonce}.json", canonical_json(data))
+        platform.ledger.append("consumed", PLATFORM, data, moment)
+    return None
+
+
+def _code(verdicts: tuple[Verdict, ...]) -> str:
+    gates = {verdict.gate for verdict in verdicts if verdict.refuses}
+    if "base" in gates:
+        return "E_STALE_BASE"
+    return "E_APPROVAL" if all(gate.endswith("_approval") for gate in gates) else "E_GATE"
+
+
+def _check_state(view: ReleaseView, stage: Stage, *, begun: bool) -> None:
+    right: bool
+    if view.state == "errored":
+        right = view.broken == stage
+    elif stage == "test":
+        right = view.state == "registered"
+    else:
+        right = begun or view.state == AWAITING[stage]
+    if not right:
+        waits = f"it waits for {view.waits_for}" if view.waits_for else "that is an end"
+        why = f" ({view.reason})" if view.reason and not view.open else ""
+        raise RefusedError(
+            "E_STATE", f"{view.release} is {view.state}{why}, so {stage} cannot be done: {waits}"
+        )
+
+
+def _check_alone(platform: Platform, view: ReleaseView, stage: Stage, now: datetime) -> None:
+    """Refuse to deploy circuits that another release is deploying; that one must end first."""
+    if stage != "production":
+        return
+    entries = platform.ledger.entries()
+    for other in lifecycle.fold(entries, check_clock(entries, now)):
+        busy = other.begun is not None and other.begun.stage == "production"
+        if busy and not set(other.circuits).isdisjoint(view.circuits):
+            raise RefusedError(
+                "E_BUSY",
+                f"{other.release} is being deployed to the same circuits; finish it first: "
+                f"`mlops release promote {other.release} --stage production`",
+            )
+
+
+def _finish_refused(
+    platform: Platform,
+    view: ReleaseView,
+    manifest: Manifest,
+    verdicts: tuple[Verdict, ...],
+    now: datetime,
+) -> Promotion | None:
+    """End a deployment that was killed half way and may not go on as it is.
+
+    Where only some circuits went stale meanwhile (a rollback came between), the others go on;
+    anything else fails the release, with what it put live named, so that people can roll it back.
+    """
+    stale = stale_circuits(platform, view, manifest)
+    others = [v for v in verdicts if v.refuses and v.gate != "base"]
+    if not others and len(stale) < len(manifest.entries):
+        return None
+    live = live_releases(platform.prod, manifest.circuits)
+    reason = "; ".join(refusals(verdicts))
+    data: dict[str, Any] = {
+        "release": view.release,
+        "stage": "production",
+        "circuits": {str(circuit): reason for circuit in manifest.circuits},
+        "deployed": {
+            str(entry.circuit): entry.replaces
+            for entry in manifest.entries
+            if live[entry.circuit] == view.release
+        },
+    }
+    platform.ledger.append("failed", PLATFORM, data, now)
+    expire(platform, now=now)
+    return Promotion(
+        release=view.release, stage="production", state="failed", refused=data["circuits"]
+    )
+
+
+@contextmanager
+def _errors_recorded(
+    platform: Platform, release: str, stage: Stage, now: datetime
+) -> Iterator[None]:
+    """Keep what broke in the ledger, so that everybody sees why the release waits."""
+    try:
+        yield
+    except MlopsError as error:
+        with platform.ledger.lock():
+            view = _view(platform, release, now)
+            doing = view.begun is not None or view.state in ("registered", "errored")
+            if view.open and doing and view.reason != str(error):
+                data = {"release": release, "stage": stage, "reason": str(error)}
+                platform.ledger.append("errored", PLATFORM, data, now)
+        raise
+
+
+def _end(
+    platform: Platform, release: str, stage: Stage, data: dict[str, Any], now: datetime
+) -> State:
+    """Record the end of a stage once, whoever comes first; returns the state reached."""
+    event = {"registry": "registered", "test": "tested", "production": "deployed"}[stage]
+    with platform.ledger.lock():
+        view = _view(platform, release, now)
+        if view.open and view.state not in _DONE[stage]:
+            event = "failed" if "circuits" in data and stage == "test" else event
+            platform.ledger.append(event, PLATFORM, {"release": release, **data}, now)
+        expire(platform, now=now)
+        return _view(platform, release, now).state
+
+
+def _register(
+    platform: Platform, manifest: Manifest, now: datetime, progress: Progress | None
+) -> Promotion:
+    """Copy models and environments to the shared registry, byte for byte."""
+    release = manifest.release
+    with _errors_recorded(platform, release, "registry", now):
+        for entry in manifest.entries:
+            if entry.action == "deploy":
+                ref = EnvironmentRef.parse(entry.environment)
+                environment = platform.dev.environments.get(ref)
+                if environment is None or environment.digest != entry.environment_digest:
+                    raise StaleError(
+                        f"{entry.circuit}: {ref} in dev is not the one that {release} pins; "
+                        "restore it, or create a new release"
+                    )
+                platform.registry.environments.register(environment)
+                record = platform.dev.models.get(entry.circuit, entry.model_version)
+                if record.digest != entry.model_digest:
+                    raise StaleError(
+                        f"{entry.circuit}: model {entry.model_version} in dev is not the one that "
+                        f"{release} pins; restore it, or create a new release"
+                    )
+                files = platform.dev.models.files(record)
+                platform.registry.models.register(record, files, platform.dev.models.proof(record))
+            _advance(progress, entry.circuit)
+    state = _end(platform, release, "registry", {}, now)
+    return Promotion(release=release, stage="registry", state=state, circuits=manifest.circuits)
+
+
+def _test(
+    platform: Platform,
+    config: Config,
+    manifest: Manifest,
+    now: datetime,
+    progress: Progress | None,
+) -> Promotion:
+    """Deploy to the test endpoints, score on the newest readings, and judge."""
+    from mlops_assets.flows.deployment import validate_in_test
+    from mlops_assets.flows.readings import data_now
+
+    release, evidence = manifest.release, platform.dev.evidence
+    stored = evidence.read_release(release, "test_validation")
+    if stored is None:
+        with _errors_recorded(platform, release, "test", now):
+            judged = validate_in_test(
+                platform.test,
+                platform.registry,
+                platform.lake,
+                manifest,
+                config.policy,
+                now=now,
+                data_now=data_now(platform.kind, platform.lake, now),
+            )
+        stored = _test_document(release, judged)
+        evidence.put_release(release, "test_validation", stored)
+    failed = {
+        key: "; ".join(reasons)
+        for key, verdicts in read_test_validation(stored).items()
+        if (reasons := refusals(verdicts))
+    }
+    for circuit in manifest.circuits:
+        _advance(progress, circuit)
+    data: dict[str, Any] = {"evidence": sha256(stored)}
+    if failed:
+        data |= {"stage": "test", "circuits": failed}
+    state = _end(platform, release, "test", data, now)
+    circuits = tuple(c for c in manifest.circuits if str(c) not in failed)
+    return Promotion(release=release, stage="test", state=state, circuits=circuits, refused=failed)
+
+
+def _test_document(release: str, judged: Mapping[CircuitKey, tuple[Verdict, ...]]) -> bytes:
+    circuits = {
+        str(circuit): [
+            {
+                "gate": verdict.gate,
+                "passed": bool(verdict.passed),
+                "reason": verdict.reason,
+                "blocking": verdict.blocking,
+            }
+            for verdict in verdicts
+        ]
+        for circuit, verdicts in judged.items()
+    }
+    return canonical_json({"format": 1, "release": release, "circuits": circuits})
+
+
+def _deploy(
+    platform: Platform, manifest: Manifest, now: datetime, progress: Progress | None
+) -> Promotion:
+    """Put every circuit live that still runs what its entry replaces.
+
+    The caller holds the ledger, so that no rollback and no other release comes in between.
+    """
+    from mlops_assets.flows.deployment import deploy
+
+    release = manifest.release
+    stale = stale_circuits(platform, _view(platform, release, now), manifest)
+    entries = [entry for entry in manifest.entries if str(entry.circuit) not in stale]
+    circuits = tuple(entry.circuit for entry in entries)
+    with _errors_recorded(platform, release, "production", now):
+        deploy(platform.prod, platform.registry, manifest, circuits, now=now)
+    for circuit in circuits:
+        _advance(progress, circuit)
+    data = {
+        "circuits": {str(entry.circuit): entry.replaces for entry in entries},
+        "retired": [str(entry.circuit) for entry in entries if entry.action == "retire"],
+    }
+    state = _end(platform, release, "production", data, now)
+    return Promotion(
+        release=release, stage="production", state=state, circuits=circuits, refused=stale
+    )
+
+
+def _advance(progress: Progress | None, circuit: CircuitKey) -> None:
+    if progress is not None:
+        progress.advance(str(circuit))

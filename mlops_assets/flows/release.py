@@ -1,0 +1,162 @@
+"""Releases: cutting one from what should be live and is not, and telling how each one stands.
+
+Everything else that people do with releases is offered here too, under the names they use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain import lifecycle
+from mlops_assets.domain.approval import PLATFORM
+from mlops_assets.domain.canonical import moment_text
+from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.lifecycle import holds
+from mlops_assets.flows.approval import (
+    Submission,
+    Window,
+    approve,
+    expire,
+    reject,
+    request,
+    statement,
+    submit,
+)
+from mlops_assets.flows.candidate import Bench
+from mlops_assets.flows.gates import gate, judge
+from mlops_assets.flows.ledger import manifest_of, views
+from mlops_assets.flows.promotion import Promotion, promote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.release import ReleaseView, Stage
+    from mlops_assets.ports import Platform
+
+__all__ = [
+    "Promotion",
+    "Submission",
+    "Window",
+    "approve",
+    "create",
+    "cut",
+    "expire",
+    "gate",
+    "holds",
+    "promote",
+    "reject",
+    "request",
+    "show",
+    "statement",
+    "submit",
+    "views",
+]
+
+
+def create(
+    platform: Platform,
+    config: Config,
+    circuits: Sequence[CircuitKey] | None = None,
+    *,
+    without: Sequence[CircuitKey] = (),
+    unhold: Sequence[CircuitKey] = (),
+    now: datetime,
+    actor: str = PLATFORM,
+) -> tuple[str | None, tuple[CircuitKey, ...]]:
+    """Cut a release of named circuits, or of all that should be live and are not.
+
+    Named circuits that are live as wanted are left out; those that cannot be released are refused,
+    all in one sentence. An open release with the same content is returned instead of a second one;
+    after its end the same content is a new attempt.
+    """
+    with platform.ledger.lock():
+        bench = Bench.at(platform, config, now, unhold=unhold, actor=actor)
+        keys = set(config.circuits) | set(bench.live) if circuits is None else set(circuits)
+        entries, refused = bench.entries(keys - set(without))
+        if circuits is None:
+            return bench.cut([entry for entry in entries if not bench.waits(entry)], actor)
+        if refused:
+            raise RefusedError("E_CIRCUIT", "; ".join(refused.values()))
+        return bench.cut(entries, actor)
+
+
+def cut(
+    platform: Platform,
+    config: Config,
+    circuits: Sequence[CircuitKey],
+    *,
+    now: datetime,
+    actor: str = PLATFORM,
+) -> tuple[str | None, tuple[CircuitKey, ...]]:
+    """Cut what training proposes: circuits in no earlier release under their spec digest."""
+    with platform.ledger.lock():
+        bench = Bench.at(platform, config, now)
+        entries, _ = bench.entries(set(circuits) & set(config.circuits))
+        return bench.cut([entry for entry in entries if not bench.proposed(entry)], actor)
+
+
+def show(platform: Platform, config: Config, release: str, *, now: datetime) -> dict[str, Any]:
+    """A release as `release show` tells it: manifest, state, verdicts, signatures."""
+    entries = platform.ledger.entries()
+    view = lifecycle.find(lifecycle.fold(entries, now), release)
+    manifest = manifest_of(platform.ledger, view)
+    stage = next_stage(view)
+    verdicts = judge(platform, config, view, stage, now) if stage else ()
+    request_now = view.open_request
+    return {
+        "release": view.release,
+        "digest": view.digest,
+        "state": view.state,
+        "reviewed": manifest.four_eyes == "required",
+        "attempt": view.attempt,
+        "created_at": moment_text(view.created_at),
+        "waits_for": view.waits_for,
+        "reason": view.reason,
+        "stage": stage,
+        "request": {
+            "stage": request_now.stage,
+            "nonce": request_now.nonce,
+            "requester": request_now.requester,
+            "expires_at": moment_text(request_now.expires_at),
+        }
+        if request_now
+        else None,
+        "verdicts": [
+            {"gate": v.gate, "passed": v.passed, "blocking": v.blocking, "reason": v.reason}
+            for v in verdicts
+        ],
+        "signatures": [
+            {
+                "stage": each.stage,
+                "principal": each.principal,
+                "decision": each.decision,
+                "at": moment_text(each.at),
+                "statement": each.statement,
+                "comment": each.comment,
+            }
+            for each in view.signed
+        ],
+        "failed": dict(view.failed),
+        "rolled_back": [str(circuit) for circuit in view.rolled_back],
+        "superseded_by": view.superseded_by,
+        "copied_approval": dict(view.copied_approval) if view.copied_approval else None,
+        "manifest": manifest.document(),
+    }
+
+
+def next_stage(view: ReleaseView) -> Stage | None:
+    """The stage a release comes to next; None at an end."""
+    match view.state:
+        case "candidate" | "awaiting_registry":
+            return "registry"
+        case "registered":
+            return "test"
+        case "tested" | "awaiting_production":
+            return "production"
+        case "errored":
+            return view.broken
+        case _:
+            return None
