@@ -1,0 +1,300 @@
+"""Releases: make one, look at it, ask for signatures, sign, take it through its stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlops_assets.cli.option import circuit_option, explains
+from mlops_assets.cli.session import Refused, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_assets.cli.session import Session
+    from mlops_assets.domain.approval import Decision
+    from mlops_assets.domain.release import ReleaseView, Stage
+
+PEOPLES_STAGES = click.Choice(["registry", "production"])
+
+
+def stage_option(choice: click.Choice[str]) -> Callable[..., Any]:
+    """Return the ``--stage`` option for these stages."""
+    return click.option("--stage", type=choice, required=True)
+
+
+@click.group()
+def release() -> None:
+    """The immutable set of models that travels together."""
+
+
+@release.command()
+@circuit_option
+@click.option("--without", multiple=True, metavar="KEY", help="Leave a circuit out.")
+@click.option("--unhold", multiple=True, metavar="KEY", help="Release a held model again.")
+@explains
+def create(
+    session: Session, circuits: tuple[str, ...], without: tuple[str, ...], unhold: tuple[str, ...]
+) -> None:
+    """Cut a release of named circuits, or of all whose wanted model is not live."""
+    from mlops_assets.flows.deployment import live_deployments
+    from mlops_assets.flows.release import create as cut
+
+    config = session.desired()
+    known = sorted({*config.circuits, *live_deployments(session.platform.prod)})
+    chosen = session.circuits(circuits, known) if circuits else None
+    made, keys = cut(
+        session.platform,
+        config,
+        chosen,
+        without=session.circuits(without, known),
+        unhold=session.circuits(unhold, known),
+        now=session.now(),
+        actor="platform",
+    )
+    session.answer(
+        {"release": made, "circuits": [str(key) for key in keys]},
+        [f"release {made}: {len(keys)} circuits" if made else "nothing to release"],
+    )
+
+
+def _row(view: ReleaseView) -> dict[str, Any]:
+    return {
+        "release": view.release,
+        "state": view.state,
+        "circuits": [str(key) for key in view.circuits],
+        "created_at": view.created_at.isoformat(),
+        "waits_for": view.waits_for,
+    }
+
+
+@release.command(name="list")
+@explains
+def list_(session: Session) -> None:
+    """Every release, its state and what it waits for."""
+    from mlops_assets.flows.ledger import views
+
+    rows = [_row(view) for view in views(session.platform, session.now())]
+    short = [{**row, "circuits": len(row["circuits"])} for row in rows]
+    session.answer(
+        rows, lambda: table(short, ("release", "state", "circuits", "created_at", "waits_for"))
+    )
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@explains
+def show(session: Session, release_id: str) -> None:
+    """The manifest, the state, the verdicts and the signatures of one release."""
+    from mlops_assets.flows.release import show as describe
+
+    document = describe(session.platform, session.desired(), release_id, now=session.now())
+    session.answer(document, lambda: _shown(document))
+
+
+def _shown(document: dict[str, Any]) -> list[str]:
+    lines = [
+        f"release    {document['release']}  {document['state']}",
+        f"digest     {document['digest']}",
+        f"made       {document['created_at']}  from commit {document['config_commit']}",
+        f"waits for  {document['waits_for'] or 'nothing'}",
+    ]
+    if document["manifest"]["four_eyes"] == "off":
+        lines.append("UNREVIEWED: this home was made with four_eyes: off")
+    lines += table(
+        [
+            {**entry, "evidence": len(entry.get("evidence") or {})}
+            for entry in document["manifest"]["entries"]
+        ],
+        (
+            "circuit",
+            "action",
+            "model_version",
+            "forecaster",
+            "data_version",
+            "replaces",
+            "evidence",
+        ),
+    )
+    lines += [
+        f"{'passed ' if verdict['passed'] else 'REFUSED'}  {verdict['gate']}: {verdict['reason']}"
+        for verdict in document["verdicts"]
+    ]
+    lines += [
+        f"signed     {one['stage']}: {one['decision']} by {one['principal']} at {one['at']}"
+        for one in document["signatures"]
+    ]
+    return lines
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@stage_option(PEOPLES_STAGES)
+@click.option("--as", "requester", default="platform", metavar="PRINCIPAL")
+@explains
+def request(session: Session, release_id: str, stage: Stage, requester: str) -> None:
+    """Open the 24-hour window in which people may sign a stage."""
+    from mlops_assets.flows.approval import request as ask
+
+    window = ask(
+        session.platform,
+        session.desired(),
+        release_id,
+        stage,
+        requester=requester,
+        now=session.now(),
+    )
+    document = {
+        "release": window.release,
+        "stage": window.stage,
+        "nonce": window.nonce,
+        "expires_at": window.expires_at,
+        "missing": list(window.missing),
+    }
+    missing = window.missing
+    session.answer(
+        document,
+        [f"missing: {reason}" for reason in missing]
+        or [
+            (
+                f"open until {window.expires_at}: `mlops release approve {release_id} "
+                f"--stage {stage} --key KEY` signs it"
+            )
+        ],
+    )
+    if missing:
+        raise Refused(f"{release_id}: {stage}: {len(missing)} reason(s) why nobody can sign yet")
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@stage_option(PEOPLES_STAGES)
+@click.option("--as", "principal", required=True, metavar="PRINCIPAL")
+@click.option("--decision", type=click.Choice(["approve", "reject"]), default="approve")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@explains
+def statement(  # noqa: PLR0917 click passes options by name
+    session: Session,
+    release_id: str,
+    stage: Stage,
+    principal: str,
+    decision: Decision,
+    out: Path,
+) -> None:
+    """Write the statement that a person signs for the open request."""
+    from mlops_assets.domain.identifiers import sha256
+    from mlops_assets.flows.approval import statement as state
+
+    data = state(
+        session.platform,
+        session.desired(),
+        release_id,
+        stage,
+        principal,
+        decision,
+        now=session.now(),
+    )
+    out.write_bytes(data)
+    session.answer(
+        {"statement": str(out), "sha256": sha256(data)},
+        [
+            f"{out} written; sign it:",
+            f"ssh-keygen -Y sign -n release-approval.v1@mlops-assets -f KEY {out}",
+            f"mlops release submit {out} {out}.sig",
+        ],
+    )
+
+
+def _submitted(session: Session, submission: Any) -> None:  # noqa: ANN401 flows' type
+    document = {
+        "accepted": submission.accepted,
+        "code": submission.code,
+        "reason": submission.reason,
+    }
+    session.answer(document, [submission.reason])
+    if not submission.accepted:
+        raise Refused(f"{submission.code}: {submission.reason}")
+
+
+@release.command()
+@click.argument("statement_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("signature_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@explains
+def submit(session: Session, statement_file: Path, signature_file: Path) -> None:
+    """Verify a signed statement and record it."""
+    from mlops_assets.flows.approval import submit as hand_in
+
+    _submitted(
+        session,
+        hand_in(
+            session.platform,
+            session.desired(),
+            statement_file.read_bytes(),
+            signature_file.read_bytes(),
+            now=session.now(),
+        ),
+    )
+
+
+def _decide(decision: str) -> click.Command:
+    @click.command(name=decision, help=f"Request if none is open, then sign: {decision}.")
+    @click.argument("release_id", metavar="ID")
+    @stage_option(PEOPLES_STAGES)
+    @click.option(
+        "--key",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        required=True,
+        help="An ed25519 private key in OpenSSH's form, without a passphrase.",
+    )
+    @click.option("--comment", default="", help="For the ledger.")
+    @explains
+    def command(session: Session, release_id: str, stage: Stage, key: Path, comment: str) -> None:
+        from mlops_assets.flows.approval import approve, reject
+
+        sign = approve if decision == "approve" else reject
+        _submitted(
+            session,
+            sign(
+                session.platform,
+                session.desired(),
+                release_id,
+                stage,
+                key.read_bytes(),
+                comment,
+                now=session.now(),
+            ),
+        )
+
+    return command
+
+
+release.add_command(_decide("approve"))
+release.add_command(_decide("reject"))
+
+
+@release.command()
+@click.argument("release_id", metavar="ID")
+@stage_option(click.Choice(["registry", "test", "production"]))
+@explains
+def promote(session: Session, release_id: str, stage: Stage) -> None:
+    """Do a stage if its gate is open."""
+    from mlops_assets.launch import promote as launch
+
+    done = launch(session.settings, release_id, stage, session.progress)
+    document = {
+        "release": done.release,
+        "stage": done.stage,
+        "state": done.state,
+        "circuits": [str(key) for key in done.circuits],
+        "refused": {str(key): reason for key, reason in done.refused.items()},
+    }
+    lines = [f"{key}: {reason}" for key, reason in document["refused"].items()]
+    lines.append(f"{done.release}: {done.state}, {len(done.circuits)} circuits")
+    session.answer(document, lines)
+    if done.refused:
+        raise Refused(f"{done.release}: {stage} refused: {'; '.join(done.refused.values())}")
+
+
+COMMANDS = (release,)
