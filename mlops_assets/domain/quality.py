@@ -98,43 +98,37 @@ def day_quality(
     """
     import numpy as np
 
-    known = np.isfinite(scored.actual) & np.isfinite(scored.value)
-    rows = int(known.sum())
-    if rows == 0:
+    from mlops_assets.domain.evaluation import metrics
+
+    figures = metrics(
+        scored.actual,
+        scored.value,
+        scored.lo_80,
+        scored.hi_80,
+        scored.lo_95,
+        scored.hi_95,
+        scale,
+    )
+    if figures.points == 0:
         return None
-    actual = scored.actual[known]
-    error = scored.value[known] - actual
-    absolute_error = float(np.abs(error).sum())
-    absolute_actual = float(np.abs(actual).sum())
-    mae = absolute_error / rows
+    known = np.isfinite(scored.actual)
     return DayQuality(
         circuit=circuit,
         issued_for=issued_for,
         release=release,
         model_version=model_version,
         fallback=fallback,
-        rows=rows,
-        mae=mae,
-        mase=mae / scale if scale > 0 else math.nan,
-        wape=absolute_error / absolute_actual if absolute_actual > 0 else math.nan,
-        bias=float(error.mean()),
-        coverage_80=_covered(actual, scored.lo_80[known], scored.hi_80[known]),
-        coverage_95=_covered(actual, scored.lo_95[known], scored.hi_95[known]),
-        absolute_error=absolute_error,
-        absolute_actual=absolute_actual,
+        rows=figures.points,
+        mae=figures.mae,
+        mase=figures.mase,
+        wape=figures.wape,
+        bias=float((scored.value - scored.actual)[known].mean()),
+        coverage_80=figures.coverage_80,
+        coverage_95=figures.coverage_95,
+        absolute_error=figures.mae * figures.points,
+        absolute_actual=float(np.abs(scored.actual[known]).sum()),
         hindcast=hindcast,
     )
-
-
-def seasonal_scale(values: np.ndarray, steps_per_day: int) -> float:
-    """The mean absolute change from one day to the next on a regular grid; NaN when unknown."""
-    import numpy as np
-
-    if len(values) <= steps_per_day:
-        return math.nan
-    changes = np.abs(values[steps_per_day:] - values[:-steps_per_day])
-    changes = changes[np.isfinite(changes)]
-    return float(changes.mean()) if len(changes) else math.nan
 
 
 def judge(
@@ -244,10 +238,6 @@ def _opinion(
         held = f"the 95 % interval held {coverage:.1%} of the actuals over {days} days"
         return False, True, f"{held}; the limit is {lowest:.0%}"
     return False, False, f"{said}; the limit is {limits.fail_wape_ratio:g} times"
-
-
-def _covered(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
-    return float(((actual >= low) & (actual <= high)).mean())
 
 
 def _null_for_nan(value: object) -> object:

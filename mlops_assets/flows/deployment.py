@@ -123,10 +123,10 @@ def rollback_plan(
     """Where a rollback of this release would lead, tried without changing anything.
 
     ``circuits`` maps each circuit to its target release and model, or to no target and the reason;
-    ``problems`` names those whose way back is broken. It holds no clock.
+    ``refused`` names those whose way back is broken. It holds no clock.
     """
     circuits: dict[str, Any] = {}
-    problems: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for entry in manifest.entries:
         key = str(entry.circuit)
         if entry.action == "retire" or entry.replaces is None:
@@ -143,7 +143,7 @@ def rollback_plan(
                 raise RefusedError("E_NO_RECORD", f"{entry.replaces} is not recorded on production")
             check_bytes(registry, [target])
         except MlopsError as error:
-            problems[key] = str(error)
+            refused[key] = str(error)
         circuits[key] = {
             "target": entry.replaces,
             "model_version": target.model_version if target else None,
@@ -154,7 +154,7 @@ def rollback_plan(
         "release": manifest.release,
         "command": "mlops rollback --circuit KEY --as PRINCIPAL --reason TEXT",
         "circuits": circuits,
-        "problems": problems,
+        "refused": refused,
     }
 
 

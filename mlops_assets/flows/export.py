@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_assets.domain.errors import DataError
 
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
     from mlops_assets.ports import Lake
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """The files of one export, each with all ``rows``."""
+class Exported(NamedTuple):
+    """The CSV file of one export, with its number of rows; a Parquet file lies beside it."""
 
-    csv: Path
-    parquet: Path
+    file: Path
     rows: int
 
 
@@ -42,7 +39,7 @@ def export(lake: Lake, day: date, out_dir: Path) -> Exported:
     except OSError as error:
         said = error.strerror or str(error)
         raise DataError(f"{out_dir}: cannot be written: {said}; choose another folder") from error
-    return Exported(csv=csv, parquet=parquet, rows=len(rows))
+    return Exported(csv, len(rows))
 
 
 def _whole(path: Path, write: Callable[[Path], object]) -> None:

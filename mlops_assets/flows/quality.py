@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import ModelError
+from mlops_assets.domain.evaluation import seasonal_scale
 from mlops_assets.domain.forecast import VALUE_COLUMNS, Window, series_by_circuit
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quality import (
@@ -19,7 +20,6 @@ from mlops_assets.domain.quality import (
     day_quality,
     judge,
     quality_frame,
-    seasonal_scale,
 )
 from mlops_assets.flows.forecast import readable_deployments
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.deployment import RollbackReport, rollback_target
-from mlops_assets.domain.errors import DataError, MlopsError, UsageError
+from mlops_assets.domain.errors import DataError, MlopsError, RefusedError, UsageError
 from mlops_assets.domain.identifiers import CircuitKey, checked_release
 from mlops_assets.flows.deployment import check_bytes, locked_plants, swap
 
@@ -48,14 +48,14 @@ def rollback(
     _check_words(circuits, operator, reason, to)
     with ExitStack() as held:
         held.enter_context(platform.ledger.lock())
-        unfinished = _unfinished(platform.ledger.entries())
-        wanted = sorted({*circuits, *_companions(unfinished, circuits)})
+        log = _Log(platform.ledger.entries())
+        wanted = {*circuits, *log.companions(circuits)}
         endpoints = platform.prod.endpoints
         held.enter_context(locked_plants(endpoints, {circuit.plant_id for circuit in wanted}))
         live = {plant: endpoints.live(plant) for plant in {c.plant_id for c in wanted}}
-        moves = _pending(platform, unfinished, live, circuits)
+        moves = _pending(platform, log, live, circuits)
         if not moves.to:
-            moves = _moves(platform, sorted(set(circuits)), live, to)
+            moves = _moves(platform, log, live, sorted(set(circuits)), to=to)
             if moves.to:
                 platform.ledger.append("rolled_back", operator, moves.data(operator, reason), now)
         _swap_all(platform, live, moves.to.values())
@@ -72,12 +72,12 @@ def resume(platform: Platform) -> tuple[CircuitKey, ...]:
     """Finish what a killed rollback left undone; returns the circuits that moved now."""
     with ExitStack() as held:
         held.enter_context(platform.ledger.lock())
-        unfinished = _unfinished(platform.ledger.entries())
-        plants = {circuit.plant_id for circuit in unfinished}
+        log = _Log(platform.ledger.entries())
+        plants = {circuit.plant_id for circuit in log.steps}
         endpoints = platform.prod.endpoints
         held.enter_context(locked_plants(endpoints, plants))
         live = {plant: endpoints.live(plant) for plant in plants}
-        moves = _pending(platform, unfinished, live, list(unfinished))
+        moves = _pending(platform, log, live, log.steps)
         _swap_all(platform, live, moves.to.values())
     return tuple(
         sorted(
@@ -120,6 +120,37 @@ class _Step:
     to: str
 
 
+class _Log:
+    """What the ledger says about deployments: who deployed what, and the newest rollbacks."""
+
+    def __init__(self, entries: Iterable[LedgerEntry]) -> None:
+        self.deployed: set[tuple[CircuitKey, str]] = set()
+        self.steps: dict[CircuitKey, _Step] = {}
+        for entry in entries:
+            match entry.event:
+                case "deployed":
+                    self._deploy(entry.data["circuits"], entry.data["release"])
+                case "failed":
+                    self._deploy(entry.data.get("deployed", ()), entry.data["release"])
+                case "rolled_back":
+                    for key, step in entry.data["circuits"].items():
+                        circuit = CircuitKey.parse(key)
+                        self.steps[circuit] = _Step(entry.seq, step["from"], step["to"])
+                case _:
+                    pass
+
+    def _deploy(self, keys: Iterable[str], release: str) -> None:
+        for key in keys:
+            circuit = CircuitKey.parse(key)
+            self.deployed.add((circuit, release))
+            self.steps.pop(circuit, None)
+
+    def companions(self, circuits: Iterable[CircuitKey]) -> set[CircuitKey]:
+        """Circuits whose newest change is a rollback that any of these was part of."""
+        events = {self.steps[circuit].seq for circuit in circuits if circuit in self.steps}
+        return {circuit for circuit, step in self.steps.items() if step.seq in events}
+
+
 def _check_words(
     circuits: Sequence[CircuitKey], operator: str, reason: str, to: str | None
 ) -> None:
@@ -133,43 +164,20 @@ def _check_words(
         checked_release(to)
 
 
-def _unfinished(entries: Iterable[LedgerEntry]) -> dict[CircuitKey, _Step]:
-    """The circuits whose newest change in the ledger is a rollback, finished or not."""
-    newest: dict[CircuitKey, _Step] = {}
-    for entry in entries:
-        if entry.event not in {"deployed", "rolled_back"}:
-            continue
-        for key, step in entry.data["circuits"].items():
-            circuit = CircuitKey.parse(key)
-            if entry.event == "deployed":
-                newest.pop(circuit, None)
-            else:
-                newest[circuit] = _Step(entry.seq, step["from"], step["to"])
-    return newest
-
-
-def _companions(
-    steps: Mapping[CircuitKey, _Step], circuits: Sequence[CircuitKey]
-) -> set[CircuitKey]:
-    """Circuits that were rolled back together with any of these."""
-    events = {steps[circuit].seq for circuit in circuits if circuit in steps}
-    return {circuit for circuit, step in steps.items() if step.seq in events}
-
-
 def _pending(
     platform: Platform,
-    steps: Mapping[CircuitKey, _Step],
+    log: _Log,
     live: Mapping[str, LiveManifest],
-    circuits: Sequence[CircuitKey],
+    circuits: Iterable[CircuitKey],
 ) -> _Moves:
     """The whole of each rollback that is in the ledger and was not finished; empty if none."""
     moves = _Moves()
     undone = {
-        steps[circuit].seq
-        for circuit in _companions(steps, circuits)
-        if _release(live, circuit) == steps[circuit].from_
+        log.steps[circuit].seq
+        for circuit in log.companions(circuits)
+        if _release(live, circuit) == log.steps[circuit].from_
     }
-    for circuit, step in steps.items():
+    for circuit, step in log.steps.items():
         if step.seq not in undone or _release(live, circuit) not in {step.from_, step.to}:
             continue
         before, target = (_recorded(platform, circuit, name) for name in (step.from_, step.to))
@@ -180,8 +188,10 @@ def _pending(
 
 def _moves(
     platform: Platform,
-    circuits: Sequence[CircuitKey],
+    log: _Log,
     live: Mapping[str, LiveManifest],
+    circuits: Iterable[CircuitKey],
+    *,
     to: str | None,
 ) -> _Moves:
     moves = _Moves()
@@ -190,6 +200,12 @@ def _moves(
         now = live[circuit.plant_id].of(circuit)
         try:
             target = rollback_target(now, platform.prod.endpoints.recorded, to=to)
+            if now is not None and (circuit, now.release) not in log.deployed:
+                raise RefusedError(
+                    "E_UNFINISHED",
+                    f"its deployment by {now.release} was not finished; finish it first: "
+                    f"`mlops release promote {now.release} --stage production`",
+                )
             check_bytes(platform.registry, [target], environments)
         except MlopsError as error:
             moves.refused[circuit] = str(error)

@@ -100,7 +100,9 @@ class DeltaFolder:
                 raise self._unwritable(error) from error
         raise StaleError(f"{self._path}: {TRIES} other writers were faster; run it again")
 
-    def create(self, rows: pl.DataFrame, slice_id: str | None) -> int:
+    def create(
+        self, rows: pl.DataFrame, slice_id: str | None, *, partition_by: list[str] | None = None
+    ) -> int:
         """Make the table with its first rows in one commit."""
         self._path.mkdir(parents=True, exist_ok=True)
         try:
@@ -108,6 +110,7 @@ class DeltaFolder:
                 self._path,
                 rows,
                 mode="error",
+                partition_by=partition_by,
                 configuration=_CONFIGURATION,
                 target_file_size=_FILE_BYTES,
                 writer_properties=_WRITER,
