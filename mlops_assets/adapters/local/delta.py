@@ -108,7 +108,7 @@ class DeltaFolder:
         try:
             write_deltalake(
                 self._path,
-                rows,
+                _plain(rows),
                 mode="error",
                 partition_by=partition_by,
                 configuration=_CONFIGURATION,
@@ -126,7 +126,7 @@ class DeltaFolder:
         """Add rows in one commit."""
         write_deltalake(
             table,
-            rows,
+            _plain(rows),
             mode="append",
             target_file_size=_FILE_BYTES,
             writer_properties=_WRITER,
@@ -140,7 +140,7 @@ class DeltaFolder:
         """Put ``rows`` in the place of all rows that match, in one commit."""
         write_deltalake(
             table,
-            rows,
+            _plain(rows),
             mode="overwrite",
             predicate=predicate,
             target_file_size=_FILE_BYTES,
@@ -208,6 +208,11 @@ def _newest_first(table: DeltaTable) -> Iterator[dict[str, Any]]:
         if len(entries) < limit:
             return
         seen, limit = len(entries), limit * 8
+
+
+def _plain(rows: pl.DataFrame) -> Any:  # noqa: ANN401 an Arrow table
+    """Rows as Arrow with strings that every Parquet reader knows, string views being too new."""
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _properties(slice_id: str | None) -> CommitProperties | None:
