@@ -252,7 +252,7 @@ class EvidenceStore(Protocol):
         """The bundle, its files checked against its digests."""
 
     def read(self, circuit: CircuitKey, model_version: int, kind: str) -> bytes:
-        """One file's bytes, checked."""
+        """One file's bytes by kind, or by file name, checked."""
 
     def folder(self, circuit: CircuitKey, model_version: int) -> str:
         """Where it lies, relative to the home."""
@@ -262,6 +262,9 @@ class EvidenceStore(Protocol):
 
     def read_release(self, release: str, kind: str) -> bytes | None:
         """A release's evidence, if there is any."""
+
+    def publish_page(self, release: str, html: bytes) -> str:
+        """Replace the page that shows a release to people; returns its path from the home."""
 
 
 class Endpoints(Protocol):
