@@ -15,12 +15,12 @@ from mlops_assets.catalog.reading import UNREAD, Document, nearest
 from mlops_assets.catalog.schema import (
     CALENDAR_FEATURES,
     MASTER,
+    NOT_EMPTY,
     POLICY,
+    RULES,
     EnvironmentFile,
     MasterFile,
     PolicyFile,
-    check_environment,
-    check_plant,
     check_policy,
     check_spec,
 )
@@ -40,6 +40,7 @@ from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from mlops_assets.catalog.reading import Rule
     from mlops_assets.domain.circuit import Algorithm
 
 Content = TypeVar("Content")
@@ -105,20 +106,21 @@ def _read(
     path: str,
     files: Mapping[str, bytes],
     kind: type[Content],
-    check: Callable[[Document, Content], None],
+    check: Callable[[Document, Content], None] | None,
     problems: list[Problem],
 ) -> Content | None:
     """Read and judge one file; None when it has a problem."""
     if path not in files:
         problems.append(Problem(path, 0, "", "missing: write this file"))
         return None
-    document = Document(path, problems)
+    document = Document(path, problems, RULES, NOT_EMPTY)
     before = len(problems)
     top = document.top(files[path])
     content = UNREAD if top is None else document.read(top, kind, "")
     if not isinstance(content, kind):
         return None
-    check(document, content)
+    if check is not None:
+        check(document, content)
     return content if len(problems) == before else None
 
 
@@ -135,12 +137,11 @@ def _plants(files: Mapping[str, bytes], problems: list[Problem]) -> dict[str, Pl
 
 
 def _check_ids(document: Document, master: MasterFile) -> None:
-    """Judge plants, and that ids differ by more than case: some file systems see no other."""
+    """Judge ids, and that they differ by more than case: some file systems see no other."""
     plants: dict[str, str] = {}
     for plant_id, plant in master.plants.items():
         place = f"plants.{plant_id}"
         _check_id(document, place, plant_id, plants)
-        check_plant(document, plant_id, plant)
         circuits: dict[str, str] = {}
         for number, circuit in enumerate(plant.circuits):
             _check_id(document, f"{place}.circuits[{number}]", circuit, circuits)
@@ -168,25 +169,48 @@ def _spec(
         advice = f"missing, though {MASTER} lists {key}: write this file or take {key} off the list"
         problems.append(Problem(path, 0, "", advice))
         return None
-    document = Document(path, problems)
+    rules = {
+        **RULES,
+        (Spec, "forecaster"): _known_forecaster(algorithms),
+        (Spec, "environment"): _known_environment(environments),
+    }
+    document = Document(path, problems, rules, NOT_EMPTY)
     before = len(problems)
     top = document.top(files[path])
     if top is None:
         return None
     spec = document.read(top.without("hyperparameters"), Spec, "")
-    stated = top.get("forecaster")
-    forecaster = stated.text if isinstance(stated, Text) else "auto"
-    if forecaster not in algorithms:
-        document.problem("forecaster", f"{forecaster} is unknown{nearest(forecaster, algorithms)}")
-    elif (node := top.get("hyperparameters")) is not None:
-        given = document.given(node, algorithms[forecaster].hyperparameters, "hyperparameters")
-        if given is not None and isinstance(spec, Spec):
-            spec = replace(spec, hyperparameters=given)
-            _check_hyperparameters(document, given, algorithms[forecaster])
-    if isinstance(spec, Spec):
-        check_spec(document, spec)
-        _check_environment_ref(document, spec, environments)
-    return spec if isinstance(spec, Spec) and len(problems) == before else None
+    stated, node = top.get("forecaster"), top.get("hyperparameters")
+    algorithm = algorithms.get(stated.text if isinstance(stated, Text) else "auto")
+    if node is not None and algorithm is not None:
+        given = document.given(node, algorithm.hyperparameters, "hyperparameters")
+        if given is not None:
+            _check_hyperparameters(document, given, algorithm)
+            spec = replace(spec, hyperparameters=given) if isinstance(spec, Spec) else spec
+    if not isinstance(spec, Spec):
+        return None
+    check_spec(document, spec)
+    return spec if len(problems) == before else None
+
+
+def _known_forecaster(algorithms: Mapping[str, Algorithm]) -> Rule:
+    def rule(name: str) -> str | None:
+        return None if name in algorithms else f"{name} is unknown{nearest(name, algorithms)}"
+
+    return rule
+
+
+def _known_environment(environments: Mapping[EnvironmentRef, Environment | None]) -> Rule:
+    def rule(text: str) -> str | None:
+        try:
+            ref = EnvironmentRef.parse(text)
+        except MlopsError as error:
+            return str(error)
+        if ref in environments:
+            return None
+        return f"{ref} is not in environments/{nearest(text, map(str, environments))}"
+
+    return rule
 
 
 def _check_hyperparameters(
@@ -197,19 +221,6 @@ def _check_hyperparameters(
         algorithm.hyperparameters(**given)
     except (MlopsError, ValueError, TypeError) as error:
         document.problem("hyperparameters", f"{algorithm.name}: {' '.join(str(error).split())}")
-
-
-def _check_environment_ref(
-    document: Document, spec: Spec, environments: Mapping[EnvironmentRef, Environment | None]
-) -> None:
-    try:
-        ref = spec.environment_ref
-    except MlopsError as error:
-        document.problem("environment", str(error))
-        return
-    if ref not in environments:
-        known = [str(each) for each in environments]
-        document.problem("environment", f"{ref} is not in environments/{nearest(str(ref), known)}")
 
 
 def _environments(
@@ -228,7 +239,7 @@ def _environments(
             advice = f"{error}: name the file environments/NAME/MAJOR.MINOR.PATCH.yml"
             problems.append(Problem(path, 0, "", advice))
             continue
-        content = _read(path, files, EnvironmentFile, check_environment, problems)
+        content = _read(path, files, EnvironmentFile, None, problems)
         environments[ref] = None if content is None else _environment(ref, content)
     return environments
 

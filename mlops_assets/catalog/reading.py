@@ -17,7 +17,7 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -25,7 +25,7 @@ from mlops_assets.catalog.nodes import Fields, Items, Text, parse
 from mlops_assets.domain.errors import ConfigError, MlopsError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from mlops_assets.catalog.nodes import Node
 
@@ -50,13 +50,24 @@ class _Unread:
 
 UNREAD = _Unread()
 
+# Judges one value; the answer is None or what is wrong and what to write instead.
+Rule = Callable[[Any], str | None]
+
 
 class Document:
     """One config file while it is read: the line of each field, and where its problems go."""
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        file: str,
+        problems: list[Problem],
+        rules: Mapping[tuple[type, str], Rule],
+        not_empty: Container[tuple[type, str]] = (),
+    ) -> None:
         self.file = file
         self.problems = problems
+        self._rules = rules
+        self._not_empty = not_empty
         self._lines: dict[str, int] = {}
 
     def problem(self, field: str, advice: str, line: int | None = None) -> None:
@@ -110,12 +121,33 @@ class Document:
             inner = f"{path}.{key.text}" if path else key.text
             self._lines.setdefault(inner, key.line)
             if key.text in hints:
-                values[key.text] = self.read(item, hints[key.text], inner)
-                whole = whole and values[key.text] is not UNREAD
+                value = values[key.text] = self.read(item, hints[key.text], inner)
+                if value is UNREAD or not self._judged(kind, key.text, value, inner):
+                    whole = False
             else:
                 whole = False
                 self.problem(inner, f"unknown key{nearest(key.text, hints)}", key.line)
         return values if whole else None
+
+    def _judged(self, kind: type, name: str, value: Any, path: str) -> bool:  # noqa: ANN401
+        """Whether a value that could be read may be so; what is wrong with it is noted."""
+        before = len(self.problems)
+        metadata = next(each.metadata for each in dataclasses.fields(kind) if each.name == name)
+        low, high = metadata.get("minimum"), metadata.get("maximum")
+        if low is not None and high is not None and not low <= value <= high:
+            self.problem(path, f"{value}: write {low} to {high}")
+        if "in" in metadata and value not in metadata["in"]:
+            self.problem(path, f"{value} is unknown{nearest(value, metadata['in'])}")
+        if not value and (kind, name) in self._not_empty:
+            self.problem(path, "empty: write at least one")
+        if (rule := self._rules.get((kind, name))) is not None:
+            several = isinstance(value, tuple)
+            for number, item in enumerate(value if isinstance(value, tuple | dict) else (value,)):
+                place = f"{path}[{number}]" if several else path
+                place = f"{path}.{item}" if isinstance(value, dict) else place
+                if (advice := rule(item)) is not None:
+                    self.problem(place, advice)
+        return len(self.problems) == before
 
     def _dataclass(self, node: Node, kind: type, path: str) -> Any:  # noqa: ANN401 as in read
         before = len(self.problems)

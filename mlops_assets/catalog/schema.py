@@ -1,7 +1,7 @@
 """What each kind of config file holds, where the domain's own dataclasses do not say it.
 
-The text of each field's metadata is its documentation. Rules about single values stand here too;
-rules between files are in the package itself.
+The text of each field's metadata is its documentation, and holds its range. `RULES` judge single
+values, so that one mistake hides no other; rules between files are in the package itself.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import re
 from collections.abc import Mapping  # noqa: TC003 annotations are read at run time
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_assets.catalog.reading import nearest
+from mlops_assets.catalog.reading import Rule, nearest
 from mlops_assets.domain.circuit import GatePolicy, Policy, QualityPolicy, Spec, StagePolicy
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from mlops_assets.catalog.reading import Document
 
 MASTER = "plants_circuits.yml"
 POLICY = "release_policy.yml"
-MAXIMUM_HORIZON_HOURS = 14 * 24
 
 # Computed from the timestamp, so they need no column and are known ahead.
 CALENDAR_FEATURES = frozenset({"hour_of_day", "day_of_week", "day_of_year", "month", "weekend"})
@@ -30,16 +31,13 @@ RESERVED_COLUMNS = frozenset(
 REGISTRY_ROLES = frozenset({"ml_engineer"})
 PRODUCTION_ROLES = frozenset({"ml_engineer", "engineering_manager"})
 
-_FEATURE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_OWNER = re.compile(r"[^@\s]+@[^@\s]+|team:[a-z0-9][a-z0-9-]{0,62}")
-_PACKAGE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-_PACKAGE_VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")
-_PYTHON = re.compile(r"3\.[1-9][0-9]?")
-_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
-
-def _doc(text: str) -> dict[str, str]:
+def _doc(text: str) -> dict[str, Any]:
     return {"doc": text}
+
+
+def _within(text: str, minimum: int, maximum: int) -> dict[str, Any]:
+    return {"doc": f"{text}, {minimum} to {maximum}", "minimum": minimum, "maximum": maximum}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,7 @@ class TrainingSection:
     """How training uses the machine."""
 
     max_parallel: int = field(
-        default=5, metadata=_doc("circuits in training at once, over all runs together")
+        default=5, metadata=_within("circuits in training at once, over all runs together", 1, 1000)
     )
 
 
@@ -104,7 +102,8 @@ class ReadingsSection:
     """What is expected of the feed."""
 
     freshness_hours: int = field(
-        default=27, metadata=_doc("age of the newest reading that fails the freshness check")
+        default=27,
+        metadata=_within("age of the newest reading that fails the freshness check", 1, 744),
     )
 
 
@@ -112,7 +111,9 @@ class ReadingsSection:
 class RunsSection:
     """What is kept of Dagster's history, which is never evidence."""
 
-    keep_days: int = field(default=90, metadata=_doc("days until a finished run is pruned"))
+    keep_days: int = field(
+        default=90, metadata=_within("days until a finished run is pruned", 1, 3650)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,112 +154,49 @@ class PolicyFile:
         )
 
 
-def check_plant(document: Document, plant_id: str, plant: PlantEntry) -> None:
-    """Judge one plant of the master file."""
-    place = f"plants.{plant_id}"
-    if not plant.owners:
-        document.problem(f"{place}.owners", "empty: write at least one e-mail address or team:NAME")
-    for number, owner in enumerate(plant.owners):
-        if not _OWNER.fullmatch(owner):
-            document.problem(
-                f"{place}.owners[{number}]", f"{owner}: write an e-mail address or team:NAME"
-            )
-
-
 def check_spec(document: Document, spec: Spec) -> None:
-    """Judge the values of one spec."""
-    if not 2000 <= spec.cutoff_date.year < 2100:  # noqa: PLR2004 the days that can be forecast
-        document.problem(
-            "cutoff_date", f"{spec.cutoff_date} lies outside the years 2000 to 2099: mend the year"
-        )
-    if not 1 <= spec.horizon <= MAXIMUM_HORIZON_HOURS:
-        document.problem(
-            "horizon", f"{spec.horizon}: write 1 to {MAXIMUM_HORIZON_HOURS} (14 days of hours)"
-        )
-    if spec.timezone not in _zones():
-        document.problem(
-            "timezone",
-            f"{spec.timezone} is no IANA zone{nearest(spec.timezone, _zones())}",
-        )
-    for number, name in enumerate(spec.features):
-        if not _FEATURE.fullmatch(name):
-            document.problem(
-                f"features[{number}]", f"{name}: write a letter, then letters, digits or _"
-            )
-        elif name.casefold() in RESERVED_COLUMNS:
-            document.problem(
-                f"features[{number}]", f"{name} is a column of every reading: name another"
-            )
-    limits = spec.limits
-    if None not in (limits.minimum, limits.maximum) and not limits.minimum < limits.maximum:  # type: ignore[operator]
-        document.problem(
-            "limits.minimum", f"{limits.minimum} is not below maximum {limits.maximum}: mend one"
-        )
-    if not 1 <= limits.maximum_gap_hours <= 24 * 14:
-        document.problem(
-            "limits.maximum_gap_hours", f"{limits.maximum_gap_hours}: write 1 to {24 * 14}"
-        )
-
-
-def check_environment(document: Document, content: EnvironmentFile) -> None:
-    """Judge one environment file."""
-    if not _PYTHON.fullmatch(content.python):
-        document.problem("python", f'{content.python}: write MAJOR.MINOR, such as "3.11"')
-    if not content.packages:
-        document.problem("packages", "empty: write at least one package")
-    for name, package in content.packages.items():
-        place = f"packages.{name}"
-        if not _PACKAGE.fullmatch(name):
-            document.problem(place, f"{name}: write the package's normal name in lower case")
-        if not _PACKAGE_VERSION.fullmatch(package.version):
-            document.problem(
-                f"{place}.version", f"{package.version}: write one version, such as 2.1.1"
-            )
-        if not package.hashes:
-            document.problem(f"{place}.hashes", "empty: write at least one sha256:DIGEST")
-        for number, digest in enumerate(package.hashes):
-            if not _HASH.fullmatch(digest):
-                document.problem(
-                    f"{place}.hashes[{number}]",
-                    f"{digest[:20]}: write sha256: and 64 hexadecimal digits",
-                )
+    """Judge what two fields of a spec say together."""
+    low, high = spec.limits.minimum, spec.limits.maximum
+    if low is not None and high is not None and low >= high:
+        document.problem("limits.minimum", f"{low} is not below the maximum {high}: mend one")
 
 
 def check_policy(document: Document, policy: PolicyFile) -> None:
-    """Judge the policy: nothing in it may be laxer than the platform's own rules."""
-    stages = (
-        ("registry", policy.registry, REGISTRY_ROLES),
-        ("production", policy.production, PRODUCTION_ROLES),
-    )
-    for name, stage, roles in stages:
-        if not stage.roles:
-            document.problem(f"{name}.roles", f"empty: write [{', '.join(sorted(roles))}]")
-        for number, role in enumerate(stage.roles):
+    """Judge what two fields of the policy say together."""
+    warn, fail = policy.quality.warn_wape_ratio, policy.quality.fail_wape_ratio
+    if fail < warn:
+        document.problem(
+            "quality.fail_wape_ratio", f"{fail} is below warn_wape_ratio {warn}: mend one"
+        )
+    for stage, roles in (("registry", REGISTRY_ROLES), ("production", PRODUCTION_ROLES)):
+        for number, role in enumerate(getattr(policy, stage).roles):
             if role not in roles:
-                document.problem(
-                    f"{name}.roles[{number}]", f"{role} is laxer{nearest(role, roles)}"
-                )
-    gates, quality = policy.gates, policy.quality
-    ranges: tuple[tuple[str, float, float, float], ...] = (
-        ("registry.quorum", policy.registry.quorum, 1, 10),
-        ("registry.expires_hours", policy.registry.expires_hours, 1, 24),
-        ("production.quorum", policy.production.quorum, 1, 10),
-        ("production.expires_hours", policy.production.expires_hours, 1, 24),
-        ("gates.minimum_skill", gates.minimum_skill, 0, 1),
-        ("gates.champion_margin", gates.champion_margin, 0, 0.2),
-        ("gates.minimum_coverage_95", gates.minimum_coverage_95, 0, 1),
-        ("gates.maximum_latency_seconds", gates.maximum_latency_seconds, 0.001, 3600),
-        ("gates.range_tolerance", gates.range_tolerance, 0, 10),
-        ("quality.warn_wape_ratio", quality.warn_wape_ratio, 1, 100),
-        ("quality.fail_wape_ratio", quality.fail_wape_ratio, quality.warn_wape_ratio, 100),
-        ("quality.minimum_days", quality.minimum_days, 1, 7),
-        ("training.max_parallel", policy.training.max_parallel, 1, 1000),
-        ("readings.freshness_hours", policy.readings.freshness_hours, 1, 24 * 31),
-        ("runs.keep_days", policy.runs.keep_days, 1, 3650),
-    )
-    for name, value, least, most in ranges:
-        if not least <= value <= most:
-            document.problem(name, f"{value}: write {least} to {most}")
+                place = f"{stage}.roles[{number}]"
+                document.problem(place, f"{role} may not approve here{nearest(role, roles)}")
+
+
+def _matches(pattern: str, advice: str) -> Rule:
+    def rule(value: str) -> str | None:
+        return None if re.fullmatch(pattern, value, re.ASCII) else f"{value[:60]}: {advice}"
+
+    return rule
+
+
+def _cutoff(day: date) -> str | None:
+    if 2000 <= day.year < 2100:  # noqa: PLR2004 the days that can be forecast
+        return None
+    return f"{day} lies outside the years 2000 to 2099: mend the year"
+
+
+def _zone(name: str) -> str | None:
+    return None if name in _zones() else f"{name} is no IANA zone{nearest(name, _zones())}"
+
+
+def _feature(name: str) -> str | None:
+    if name.casefold() in RESERVED_COLUMNS:
+        return f"{name} is a column of every reading: name another"
+    advice = "write a letter, then letters, digits or _"
+    return _matches("[A-Za-z][A-Za-z0-9_]{0,62}", advice)(name)
 
 
 @cache
@@ -266,3 +204,33 @@ def _zones() -> frozenset[str]:
     from zoneinfo import available_timezones
 
     return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+# One value of one field, or one item of a list or name of a mapping; the answer is advice.
+RULES: Mapping[tuple[type, str], Rule] = {
+    (PlantEntry, "owners"): _matches(
+        r"[^@\s]+@[^@\s]+|team:[a-z0-9][a-z0-9-]{0,62}", "write an e-mail address or team:NAME"
+    ),
+    (Spec, "cutoff_date"): _cutoff,
+    (Spec, "timezone"): _zone,
+    (Spec, "features"): _feature,
+    (EnvironmentFile, "python"): _matches(r"3\.[1-9][0-9]?", 'write MAJOR.MINOR, such as "3.11"'),
+    (EnvironmentFile, "packages"): _matches(
+        "[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", "write the package's name in lower case"
+    ),
+    (PackageEntry, "version"): _matches(
+        "[0-9][0-9A-Za-z.+!-]{0,63}", "write one version, such as 2.1.1"
+    ),
+    (PackageEntry, "hashes"): _matches(
+        "sha256:[0-9a-f]{64}", "write sha256: and 64 hexadecimal digits"
+    ),
+}
+# Lists and mappings that mean nothing when they are empty.
+NOT_EMPTY: frozenset[tuple[type, str]] = frozenset(
+    {
+        (PlantEntry, "owners"),
+        (EnvironmentFile, "packages"),
+        (PackageEntry, "hashes"),
+        (StagePolicy, "roles"),
+    }
+)

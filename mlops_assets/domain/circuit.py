@@ -29,8 +29,15 @@ STEP: Mapping[Interval, timedelta] = {
 SCHEMA_EPOCH = 1
 
 
-def _doc(text: str) -> dict[str, str]:
+MAXIMUM_HORIZON_HOURS = 14 * 24
+
+
+def _doc(text: str) -> dict[str, Any]:
     return {"doc": text}
+
+
+def _within(text: str, minimum: float, maximum: float) -> dict[str, Any]:
+    return {"doc": f"{text}, {minimum} to {maximum}", "minimum": minimum, "maximum": maximum}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,9 @@ class ReadingLimits:
     maximum: float | None = field(default=None, metadata=_doc("highest believable value"))
     maximum_gap_hours: int = field(
         default=24,
-        metadata=_doc("longer silence before a forecast day makes that day's forecast a fallback"),
+        metadata=_within(
+            "hours of silence before a forecast day above which the forecast is a fallback", 1, 336
+        ),
     )
 
 
@@ -60,7 +69,10 @@ class Spec:
     environment: str = field(
         default="forecasting:1.0.0", metadata=_doc("NAME:MAJOR.MINOR.PATCH of config/environments")
     )
-    horizon: int = field(default=24, metadata=_doc("hours forecast from 00:00 of a day"))
+    horizon: int = field(
+        default=24,
+        metadata=_within("hours forecast from 00:00 of a day", 1, MAXIMUM_HORIZON_HOURS),
+    )
     interval: Interval = field(default="1h", metadata=_doc("15min, 30min or 1h between readings"))
     timezone: str = field(default="UTC", metadata=_doc("IANA zone whose midnight begins a day"))
     unit: str = field(default="", metadata=_doc("unit of the readings, for people"))
@@ -158,10 +170,8 @@ class StagePolicy:
     """Who may open one stage."""
 
     roles: tuple[str, ...] = field(metadata=_doc("roles whose approval counts"))
-    quorum: int = field(default=1, metadata=_doc("different people who must approve"))
-    expires_hours: int = field(
-        default=24, metadata=_doc("hours until a request expires, at most 24")
-    )
+    quorum: int = field(default=1, metadata=_within("different people who must approve", 1, 10))
+    expires_hours: int = field(default=24, metadata=_within("hours until a request expires", 1, 24))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,24 +179,25 @@ class GatePolicy:
     """Limits that a release must hold before people can sign it."""
 
     minimum_skill: float = field(
-        default=0.0, metadata=_doc("least 1 - error / error of the seasonal-naive floor")
+        default=0.0, metadata=_within("least 1 - error / error of the seasonal-naive floor", 0, 1)
     )
     champion_margin: float = field(
         default=0.02,
-        metadata=_doc("how much worse than the live model, as a share of its error, is tolerated"),
+        metadata=_within("tolerated share by which error may exceed the live model's", 0, 0.2),
     )
     minimum_coverage_95: float = field(
-        default=0.80, metadata=_doc("least share of actuals inside the 95 % interval")
+        default=0.80, metadata=_within("least share of actuals inside the 95 % interval", 0, 1)
     )
     coverage_blocks: bool = field(
         default=False, metadata=_doc("whether too little coverage refuses instead of warns")
     )
     maximum_latency_seconds: float = field(
-        default=30.0, metadata=_doc("longest that one circuit's forecast may take in test")
+        default=30.0,
+        metadata=_within("longest that a circuit's forecast may take in test", 0.001, 3600),
     )
     range_tolerance: float = field(
         default=1.0,
-        metadata=_doc("how far outside the known range a forecast may lie, as a share of it"),
+        metadata=_within("how far outside the known range a forecast may lie, in ranges", 0, 10),
     )
 
 
@@ -195,13 +206,14 @@ class QualityPolicy:
     """When forecasts of a live model warn or fail, by rolling 7 days against its backtest."""
 
     warn_wape_ratio: float = field(
-        default=1.5, metadata=_doc("warn when WAPE is this many times the backtest's")
+        default=1.5, metadata=_within("warn when WAPE is this many times the backtest's", 1, 100)
     )
     fail_wape_ratio: float = field(
-        default=2.5, metadata=_doc("degraded when WAPE is this many times the backtest's")
+        default=2.5,
+        metadata=_within("degraded when WAPE is this many times the backtest's", 1, 100),
     )
     minimum_days: int = field(
-        default=3, metadata=_doc("scored days before a circuit is judged, at most 7")
+        default=3, metadata=_within("scored days before a circuit is judged", 1, 7)
     )
 
 
