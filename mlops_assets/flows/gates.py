@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import (
@@ -29,6 +29,8 @@ from mlops_assets.domain.gates import (
 )
 from mlops_assets.domain.identifiers import EnvironmentRef, sha256
 from mlops_assets.domain.ledger import check_clock
+from mlops_assets.domain.proof import read_proof
+from mlops_assets.flows.evidence import review_verdict
 from mlops_assets.flows.ledger import (
     authors_of,
     four_eyes,
@@ -105,24 +107,64 @@ def before_request(
 def circuit_verdicts(
     platform: Platform, config: Config, manifest: Manifest
 ) -> dict[CircuitKey, tuple[Verdict, ...]]:
-    """Evidence and figures of each circuit that is deployed, judged one by one."""
+    """Evidence, review and figures of each circuit that is deployed, judged one by one."""
+    trust = trust_at(platform.config)
     return {
-        entry.circuit: _circuit(platform, config, entry)
+        entry.circuit: _circuit(platform, config, entry, trust)
         for entry in manifest.entries
         if entry.action == "deploy"
     }
 
 
-def _circuit(platform: Platform, config: Config, entry: Entry) -> tuple[Verdict, ...]:
+def _circuit(
+    platform: Platform, config: Config, entry: Entry, trust: TrustRoot
+) -> tuple[Verdict, ...]:
     models = platform.dev.models
     missing = missing_evidence(platform, entry)
-    try:
-        _check_model(entry, models)
-        proof = json.loads(models.proof(models.get(entry.circuit, entry.model_version)) or b"{}")
-    except (MlopsError, ValueError) as error:
-        missing = (*missing, str(error))
-        proof = {}
-    return (judge_evidence(missing), *judge_model(proof, config.policy.gates))
+    review = Verdict("pull_request_review", passed=False, reason="its evidence is incomplete")
+    proof: dict[str, Any] = {}
+    if not missing:
+        try:
+            _check_model(entry, models)
+            record = models.get(entry.circuit, entry.model_version)
+            proof = read_proof(models.proof(record), where=f"model {entry.circuit}")
+            review = _review(platform, config, entry, trust)
+            _check_metrics(platform, entry, proof)
+        except MlopsError as error:
+            missing = (str(error),)
+    return (judge_evidence(missing), review, *judge_model(proof, config.policy.gates))
+
+
+def _review(platform: Platform, config: Config, entry: Entry, trust: TrustRoot) -> Verdict:
+    """Whether each change of the spec was reviewed by a person of the trust root."""
+    verdict = review_verdict(platform, config, entry.circuit, entry.model_version)
+    if four_eyes(platform.ledger.entries(), config.policy) == "off" or not verdict.passed:
+        return verdict
+    stored = platform.dev.evidence.read(entry.circuit, entry.model_version, "pull_request")
+    for change in json.loads(stored)["changes"]:
+        wrote = {change["author"], change["committer"], *change["co_authors"]}
+        writers = {trust.person_of(address) for address in wrote}
+        reviewers = {trust.person_of(address) for address in change["reviewers"]} - {None}
+        if change["reviewers"] and not reviewers - writers:
+            reason = (
+                f"commit {change['commit'][:12]} was reviewed by nobody in trust/roles.yml "
+                "who did not write it"
+            )
+            return Verdict(verdict.gate, passed=False, reason=reason)
+    return verdict
+
+
+def _check_metrics(platform: Platform, entry: Entry, proof: Mapping[str, Any]) -> None:
+    """Refuse figures that are not those of the signed evidence."""
+    stored = json.loads(platform.dev.evidence.read(entry.circuit, entry.model_version, "metrics"))
+    signed = [(stored.get(name) or {}).get("wape") for name in ("model", "floor", "incumbent")]
+    judged = [(proof.get(name) or {}).get("wape") for name in ("metrics", "floor", "incumbent")]
+    if stored.get("model_digest") != entry.model_digest or signed != judged:
+        raise RefusedError(
+            "E_EVIDENCE",
+            f"{entry.circuit}: the figures beside model {entry.model_version} are not those of its "
+            "evidence",
+        )
 
 
 def missing_evidence(platform: Platform, entry: Entry) -> tuple[str, ...]:
@@ -212,22 +254,28 @@ def _plan_verdict(platform: Platform, release: str) -> Verdict:
 
 def asked(platform: Platform, view: ReleaseView, manifest: Manifest, request: OpenRequest) -> Asked:
     """What a statement for a request must say, recomputed from storage now."""
-    if request.stage == "registry":
-        evidence = evidence_digests(manifest)
-    else:
-        stored = {
-            kind: platform.dev.evidence.read_release(view.release, kind)
-            for kind in PRODUCTION_KINDS
-        }
-        evidence = {kind: sha256(data) for kind, data in stored.items() if data is not None}
     live: Mapping[CircuitKey, str | None]
     if view.begun is not None:
         live = {entry.circuit: entry.replaces for entry in manifest.entries}
     else:
         live = live_releases(platform.prod, manifest.circuits)
     return Asked(
-        request=request, manifest=manifest, evidence=evidence, previous=previous_digest(live)
+        request=request,
+        manifest=manifest,
+        evidence=evidence_of(platform, manifest, request.stage),
+        previous=previous_digest(live),
     )
+
+
+def evidence_of(platform: Platform, manifest: Manifest, stage: Stage) -> dict[str, str]:
+    """The SHA-256 by kind of the evidence that people sign for a stage."""
+    if stage == "registry":
+        return evidence_digests(manifest)
+    stored = {
+        kind: platform.dev.evidence.read_release(manifest.release, kind)
+        for kind in PRODUCTION_KINDS
+    }
+    return {kind: sha256(data) for kind, data in stored.items() if data is not None}
 
 
 def stage_policy(config: Config, stage: Stage) -> StagePolicy:

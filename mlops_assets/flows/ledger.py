@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import Authors
-from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.errors import ConfigError, RefusedError
+from mlops_assets.domain.evidence import PLATFORM_EMAIL
 from mlops_assets.domain.identifiers import IdentifierError
 from mlops_assets.domain.manifest import Manifest
 from mlops_assets.domain.trust import (
@@ -18,7 +19,7 @@ from mlops_assets.domain.trust import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Literal
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from mlops_assets.domain.release import LedgerEntry, ReleaseView
     from mlops_assets.ports import CommitInfo, ConfigRepository, Ledger, Platform, ServingWorkspace
 
-# Whoever makes a home commits its first config under this address; only the root commit may.
-PLATFORM_EMAIL = "platform@mlops-assets.local"
+# Where config lies that changes what is released; the rest is the trust root and prose.
+_CONTENT = ("plants", "environments", "plants_circuits.yml", "release_policy.yml")
 
 
 def views(platform: Platform, now: datetime) -> tuple[ReleaseView, ...]:
@@ -62,8 +63,6 @@ def read_manifest(ledger: Ledger, release: str, digest: str) -> Manifest:
 
 def trust_at(config: ConfigRepository, commit: str | None = None) -> TrustRoot:
     """The trust root as the watched ref holds it now, or as one commit held it."""
-    from mlops_assets.catalog import parse_yaml
-
     commit = commit or config.head()
     files = config.files(commit)
     if missing := [name for name in (SIGNERS_FILE, ROLES_FILE, REVOKED_FILE) if name not in files]:
@@ -72,12 +71,20 @@ def trust_at(config: ConfigRepository, commit: str | None = None) -> TrustRoot:
             f"the config at {commit[:12]} has no {missing[0]}: "
             "add people with `mlops trust add-person`",
         )
-    return read_trust(
-        files[SIGNERS_FILE],
-        parse_yaml(files[ROLES_FILE], ROLES_FILE),
-        parse_yaml(files[REVOKED_FILE], REVOKED_FILE),
-        commit=commit,
-    )
+    return read_root(files, commit)
+
+
+def read_root(files: Mapping[str, bytes], commit: str) -> TrustRoot:
+    """The trust root in the three files of a commit, whole or refused."""
+    from mlops_assets.catalog.nodes import parse, plain_value
+
+    try:
+        roles, revoked = (
+            plain_value(parse(name, files[name])) for name in (ROLES_FILE, REVOKED_FILE)
+        )
+    except ConfigError as error:
+        raise RefusedError("E_TRUST", str(error)) from error
+    return read_trust(files[SIGNERS_FILE], roles, revoked, commit=commit)
 
 
 def four_eyes(entries: Sequence[LedgerEntry], policy: Policy) -> Literal["required", "off"]:
@@ -129,16 +136,26 @@ def authors_of(platform: Platform, manifest: Manifest, trust: TrustRoot) -> Auth
     """Everybody who wrote, committed or co-wrote what the release changes.
 
     That is every commit of the config repository since the config commit of each replaced entry,
-    or, for a first deployment, since its spec file's first commit. The commit that made the home
-    is nobody's.
+    or, for a first deployment, since its spec file's first commit. Nobody's are the commit that
+    made the home, and those by which the platform changed the trust root and nothing else.
     """
     entries = platform.ledger.entries()
     root = entries[0].data.get("root_commit") if entries else None
-    known = {view.release: view for view in lifecycle.fold(entries, None)}
+    commits = _commits(platform, manifest, lifecycle.fold(entries, None), root)
+    ours = {
+        commit.commit
+        for commit in commits
+        if {commit.author, commit.committer, *commit.co_authors} == {PLATFORM_EMAIL}
+    }
+    if ours - {root}:
+        for path in _CONTENT:
+            for commit in platform.config.log(path, since=None, until=platform.config.head()):
+                if commit.commit != root:
+                    ours.discard(commit.commit)
     people: set[str] = set()
     unmapped: set[str] = set()
-    for commit in _commits(platform, manifest, known, root):
-        if commit.commit == root and commit.author == commit.committer == PLATFORM_EMAIL:
+    for commit in commits:
+        if commit.commit in ours:
             continue
         for address in (commit.author, commit.committer, *commit.co_authors):
             person = trust.person_of(address)
@@ -147,30 +164,27 @@ def authors_of(platform: Platform, manifest: Manifest, trust: TrustRoot) -> Auth
 
 
 def _commits(
-    platform: Platform, manifest: Manifest, known: dict[str, ReleaseView], root: str | None
-) -> Iterable[CommitInfo]:
+    platform: Platform, manifest: Manifest, known: tuple[ReleaseView, ...], root: str | None
+) -> tuple[CommitInfo, ...]:
     config = platform.config
     at_root = config.files(root) if root else {}
     replaced: dict[str, Manifest] = {}
-    whole: set[tuple[str | None, str]] = set()
+    ranges: set[tuple[str | None, str]] = set()
     found: dict[str, CommitInfo] = {}
     for entry in manifest.entries:
+        since: str | None = None
         if entry.replaces is not None:
             if entry.replaces not in replaced:
-                replaced[entry.replaces] = manifest_of(
-                    platform.ledger, lifecycle.find(tuple(known.values()), entry.replaces)
-                )
-            base = replaced[entry.replaces].entry(entry.circuit).config_commit
-            whole.add((base, entry.config_commit))
-            continue
-        file = f"plants/{entry.circuit}.yml"
-        history = () if file in at_root else config.log(file, since=None, until=entry.config_commit)
-        if history:
-            found[history[-1].commit] = history[-1]
-            whole.add((history[-1].commit, entry.config_commit))
-        else:
-            whole.add((None, entry.config_commit))
-    for since, until in sorted(whole, key=str):
+                view = lifecycle.find(known, entry.replaces)
+                replaced[entry.replaces] = manifest_of(platform.ledger, view)
+            since = replaced[entry.replaces].entry(entry.circuit).config_commit
+        elif (file := f"plants/{entry.circuit}.yml") not in at_root:
+            history = config.log(file, since=None, until=entry.config_commit)
+            if history:
+                found[history[-1].commit] = history[-1]
+                since = history[-1].commit
+        ranges.add((since, entry.config_commit))
+    for since, until in sorted(ranges, key=str):
         for commit in config.log(None, since=since, until=until):
             found[commit.commit] = commit
-    return found.values()
+    return tuple(found.values())

@@ -110,6 +110,7 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         "release": view.release,
         "digest": view.digest,
         "state": view.state,
+        "config_commit": view.config_commit,
         "reviewed": manifest.four_eyes == "required",
         "attempt": view.attempt,
         "created_at": moment_text(view.created_at),

@@ -1,0 +1,206 @@
+"""The trust root in the config repository: adding people and keys, and checking it whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain import lifecycle
+from mlops_assets.domain.errors import RefusedError, UsageError
+from mlops_assets.domain.evidence import PLATFORM_EMAIL
+from mlops_assets.domain.signature import fingerprint, read_public_line
+from mlops_assets.domain.trust import (
+    REVOKED_FILE,
+    ROLES,
+    ROLES_FILE,
+    SIGNERS_FILE,
+    Person,
+    Signer,
+    checked_email,
+)
+from mlops_assets.flows.ledger import read_root, trust_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from mlops_assets.domain.trust import TrustRoot
+    from mlops_assets.ports import Platform
+
+_EMPTY_REVOKED = b"format: 1\nkeys: []\n"
+_SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/releases.md\n"
+
+
+def trust_files(people: Iterable[Person], signers: Iterable[Signer]) -> dict[str, bytes]:
+    """The three files of a trust root, by path in the config repository."""
+    lines = "".join(f"{signer.line}\n" for signer in signers)
+    return {
+        SIGNERS_FILE: (_SIGNERS_HEADER + lines).encode("ascii"),
+        ROLES_FILE: roles_text(people),
+        REVOKED_FILE: _EMPTY_REVOKED,
+    }
+
+
+def roles_text(people: Iterable[Person]) -> bytes:
+    """The text of `roles.yml`."""
+    lines = ["format: 1"]
+    entries = [
+        line
+        for person in sorted(people, key=lambda each: each.email)
+        for line in (
+            f"  {person.email}:",
+            f"    roles: [{', '.join(person.roles)}]",
+            f"    git_emails: [{', '.join(person.git_emails)}]",
+        )
+    ]
+    lines += ["people:", *entries] if entries else ["people: {}"]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def add_person(
+    platform: Platform,
+    email: str,
+    *,
+    roles: Sequence[str],
+    git_emails: Sequence[str] = (),
+    now: datetime,  # noqa: ARG001 git keeps the time
+    author: str = PLATFORM_EMAIL,
+) -> str:
+    """Add a person, or give one other roles and addresses; returns the commit."""
+    checked_email(email, "the person")
+    addresses = [checked_email(address.casefold(), "--git-email") for address in git_emails]
+    if unknown := sorted(set(roles) - set(ROLES)):
+        raise UsageError(f"--role: {unknown[0]!r} is none of {', '.join(ROLES)}")
+    head = platform.config.head()
+    files = _files(platform, head)
+    people = dict(read_root(files, head).people)
+    person = Person(
+        email=email,
+        roles=tuple(dict.fromkeys(roles)),
+        git_emails=tuple(dict.fromkeys(addresses or [email])),
+    )
+    if people.get(email) == person:
+        return head
+    people[email] = person
+    files[ROLES_FILE] = roles_text(people.values())
+    return _commit(platform, files, head, f"Trust: {email} is {', '.join(roles)}", author)
+
+
+def add_key(
+    platform: Platform,
+    email: str,
+    public_key: str,
+    *,
+    now: datetime,  # noqa: ARG001 git keeps the time
+    author: str = PLATFORM_EMAIL,
+) -> str:
+    """Add a person's public key; returns the commit."""
+    checked_email(email, "the person")
+    key = read_public_line(public_key.strip())
+    head = platform.config.head()
+    files = _files(platform, head)
+    root = read_root(files, head)
+    if email not in root.people:
+        raise RefusedError(
+            "E_TRUST", f"{email} is nobody yet: `mlops trust add-person {email} --role ROLE` first"
+        )
+    if (known := root.signers.get(key)) is not None:
+        if known.principal == email:
+            return head
+        raise RefusedError("E_TRUST", f"this key speaks for {known.principal} already")
+    signer = Signer(principal=email, key=key)
+    files[SIGNERS_FILE] = _with_line(files[SIGNERS_FILE], signer.line)
+    message = f"Trust: key {fingerprint(key)} speaks for {email}"
+    return _commit(platform, files, head, message, author)
+
+
+def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
+    """What the trust root at the watched ref says, its problems, and what void keys have signed."""
+    head = platform.config.head()
+    try:
+        root = trust_at(platform.config, head)
+    except RefusedError as error:
+        return {"commit": head, "people": {}, "keys": [], "problems": [str(error)], "doubtful": []}
+    keys = [_key(root, signer, now) for signer in root.signers.values()]
+    doubtful = doubtful_releases(platform, root)
+    problems = [
+        f"{each['release']}: {each['principal']} signed {each['stage']} with the revoked key "
+        f"{each['fingerprint']}: approve it again, or roll back"
+        for each in doubtful
+    ]
+    with_key = {signer.principal for signer in root.signers.values()}
+    return {
+        "commit": head,
+        "people": {
+            email: {"roles": list(person.roles), "has_key": email in with_key}
+            for email, person in sorted(root.people.items())
+        },
+        "keys": keys,
+        "problems": problems,
+        "doubtful": doubtful,
+    }
+
+
+def doubtful_releases(platform: Platform, root: TrustRoot) -> list[dict[str, str]]:
+    """Approvals that a key gave after the moment from which it is revoked."""
+    from mlops_assets.domain.signature import parse
+
+    found: list[dict[str, str]] = []
+    for view in lifecycle.fold(platform.ledger.entries(), None):
+        for signed in view.signed:
+            armored = platform.ledger.get("approvals", f"{signed.signature}.sig")
+            if armored is None:
+                continue
+            try:
+                name = fingerprint(parse(armored).key)
+            except RefusedError:
+                continue
+            revocation = root.revoked.get(name)
+            if revocation is not None and signed.at >= revocation.since:
+                found.append(
+                    {
+                        "release": view.release,
+                        "stage": signed.stage,
+                        "principal": signed.principal,
+                        "fingerprint": name,
+                    }
+                )
+    return found
+
+
+def _key(root: TrustRoot, signer: Signer, now: datetime) -> dict[str, Any]:
+    try:
+        root.signer(signer.key, now)
+    except RefusedError as error:
+        state = error.code
+    else:
+        state = "valid"
+    return {
+        "principal": signer.principal,
+        "fingerprint": fingerprint(signer.key),
+        "valid_before": signer.valid_before.isoformat() if signer.valid_before else None,
+        "state": state,
+    }
+
+
+def _files(platform: Platform, commit: str) -> dict[str, bytes]:
+    files = platform.config.files(commit)
+    empty = trust_files((), ())
+    return {name: files.get(name, empty[name]) for name in empty}
+
+
+def _with_line(text: bytes, line: str) -> bytes:
+    return text + (b"" if text.endswith(b"\n") or not text else b"\n") + line.encode() + b"\n"
+
+
+def _commit(
+    platform: Platform,
+    files: dict[str, bytes],
+    head: str,
+    message: str,
+    author: str,
+) -> str:
+    """Commit what changed, after reading the new root as a whole: a broken one is never written."""
+    read_root(files, head)
+    before = platform.config.files(head)
+    changed = {name: data for name, data in files.items() if before.get(name) != data}
+    return platform.config.commit(changed, message=message, author=author, branch=None)
