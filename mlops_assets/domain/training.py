@@ -60,9 +60,10 @@ class TrainOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """One training, by circuit in order."""
+    """One training, by circuit in order; ``release`` is the one that was cut of it."""
 
     outcomes: Mapping[CircuitKey, TrainOutcome]
+    release: str | None = None
 
     def circuits(self, status: str) -> tuple[CircuitKey, ...]:
         """Return the circuits with that status."""
@@ -77,6 +78,19 @@ class TrainReport:
     def skipped(self) -> tuple[CircuitKey, ...]:
         """Circuits whose model is up to date or held."""
         return self.circuits("unchanged")
+
+    @property
+    def metrics(self) -> Mapping[CircuitKey, Mapping[str, float | None]]:
+        """WAPE of each model that was trained now, of its floor and of the incumbent."""
+        return {
+            key: {
+                "wape": each.metrics.wape if each.metrics else None,
+                "floor": each.floor.wape if each.floor else None,
+                "incumbent": each.incumbent.wape if each.incumbent else None,
+            }
+            for key, each in self.outcomes.items()
+            if each.status == "trained"
+        }
 
     @property
     def failed(self) -> Mapping[CircuitKey, str]:

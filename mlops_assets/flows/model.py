@@ -60,8 +60,8 @@ def train(
 
 def compare_ref(
     platform: Platform,
-    watched: Config,
     proposed: Config,
+    circuits: Sequence[CircuitKey] | None = None,
     *,
     now: datetime,
     progress: Progress | None = None,
@@ -71,10 +71,14 @@ def compare_ref(
 
     The models stay registered, so that the same digest trains nothing again after the merge.
     """
+    from mlops_assets.flows.plan import config_at
+
+    watched = config_at(platform).circuits
     changed = [
         key
         for key, circuit in proposed.circuits.items()
-        if key not in watched.circuits or watched.circuits[key].spec_digest != circuit.spec_digest
+        if (circuits is None or key in circuits)
+        and (key not in watched or watched[key].spec_digest != circuit.spec_digest)
     ]
     return train(platform, proposed, changed, now=now, progress=progress, on_result=on_result)
 
