@@ -246,3 +246,10 @@ def _lineage(
         )
     digests = {name: sha256(content) for name, content in notebook.items()}
     return lineage_document(record, data, environment, digests)
+
+
+def page(platform: Platform, config: Config, release: str, *, now: datetime | None = None) -> bytes:
+    """Return a release's page for people, as it stands now, and keep it with its evidence."""
+    from mlops_assets.flows.page import page as make
+
+    return make(platform, config, release, now=now or platform.clock.now())

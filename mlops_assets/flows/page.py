@@ -1,0 +1,240 @@
+"""Making the page of a release: everything on it is read from storage and the ledger."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain import lifecycle
+from mlops_assets.domain.canonical import moment_text
+from mlops_assets.domain.circuit import STEP
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.evidence import Proof, proof_of
+from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
+from mlops_assets.domain.scoring import backtest_chart
+from mlops_assets.domain.signature import NAMESPACE
+from mlops_assets.flows.gates import circuit_verdicts, judge, read_test_validation
+from mlops_assets.flows.ledger import manifest_of
+from mlops_assets.flows.release import next_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.gates import Verdict
+    from mlops_assets.domain.manifest import Entry, Manifest
+    from mlops_assets.domain.release import ReleaseView, Stage
+    from mlops_assets.ports import Platform
+
+# Plots of more circuits than this show fewer origins, so that the page stays small.
+_MANY = 40
+
+
+def page(platform: Platform, config: Config, release: str, *, now: datetime) -> bytes:
+    """Return a release's page as it stands now, and keep it beside the release's evidence."""
+    view = lifecycle.find(lifecycle.fold(platform.ledger.entries(), now), release)
+    manifest = manifest_of(platform.ledger, view)
+    stage = next_stage(view)
+    html = render(
+        ReleasePage(
+            release=release,
+            digest=view.digest,
+            state=view.state,
+            waits_for=view.waits_for,
+            reason=view.reason,
+            created_at=moment_text(view.created_at),
+            attempt=view.attempt,
+            config_commit=view.config_commit,
+            reviewed=manifest.four_eyes == "required",
+            commits=_commits(platform, manifest),
+            verdicts=judge(platform, config, view, stage, now) if stage else (),
+            signatures=[
+                Signature(
+                    stage=each.stage,
+                    principal=each.principal,
+                    decision=each.decision,
+                    at=moment_text(each.at),
+                    statement=each.statement,
+                    comment=each.comment,
+                )
+                for each in view.signed
+            ],
+            circuits=_parts(platform, config, view, manifest),
+            rollback_command="mlops rollback --circuit KEY --as YOUR-E-MAIL --reason TEXT",
+            commands=_commands(view, stage),
+        )
+    )
+    platform.dev.evidence.publish_page(release, html)
+    return html
+
+
+def _commands(view: ReleaseView, stage: Stage | None) -> list[tuple[str, str]]:
+    """What a person types to sign, where a signature is what the release waits for."""
+    if stage is None or stage == "test" or view.begun is not None:
+        return []
+    about = f"{view.release} --stage {stage}"
+    by_hand = "\n".join(
+        [
+            f"mlops release request {about}",
+            f"mlops release statement {about} --as YOUR-E-MAIL --out statement.json",
+            f"ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519 statement.json",
+            "mlops release submit statement.json statement.json.sig",
+        ]
+    )
+    return [
+        (
+            f"With your ed25519 key, to open the {stage} stage:",
+            f"mlops release approve {about} --key ~/.ssh/id_ed25519",
+        ),
+        ("To refuse it:", f"mlops release reject {about} --key ~/.ssh/id_ed25519"),
+        ("With ssh-keygen (a key in an agent, on a token, or with a passphrase):", by_hand),
+    ]
+
+
+def _commits(platform: Platform, manifest: Manifest) -> list[dict[str, str]]:
+    """Every reviewed or unreviewed change in the evidence, with the circuits it is about."""
+    found: dict[str, dict[str, str]] = {}
+    circuits: dict[str, list[str]] = {}
+    for entry in manifest.entries:
+        for change in _review(platform, entry):
+            commit = change["commit"]
+            circuits.setdefault(commit, []).append(str(entry.circuit))
+            found[commit] = {
+                "commit": commit[:12],
+                "subject": change["subject"],
+                "author": change["author"],
+                "review": change["review"] or "none",
+                "pull request": change["pull_request"] or "",
+            }
+    return [row | {"circuits": _some(circuits[commit])} for commit, row in found.items()]
+
+
+def _review(platform: Platform, entry: Entry) -> Sequence[Mapping[str, Any]]:
+    if entry.action == "retire":
+        return ()
+    try:
+        stored = platform.dev.evidence.read(entry.circuit, entry.model_version, "pull_request")
+        changes: Sequence[Mapping[str, Any]] = json.loads(stored)["changes"]
+    except (MlopsError, ValueError, KeyError):
+        return ()
+    return changes
+
+
+def _some(circuits: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(circuits) - shown} more" if len(circuits) > shown else ""
+    return ", ".join(circuits[:shown]) + more
+
+
+def _parts(
+    platform: Platform, config: Config, view: ReleaseView, manifest: Manifest
+) -> list[CircuitPart]:
+    judged = dict(circuit_verdicts(platform, config, manifest))
+    stored = platform.dev.evidence.read_release(view.release, "test_validation")
+    tested = {} if stored is None else read_test_validation(stored)
+    planned = platform.dev.evidence.read_release(view.release, "rollback_plan")
+    plan = {} if planned is None else json.loads(planned)
+    origins = 7 if len(manifest.entries) <= _MANY else 2
+    return [
+        _part(
+            platform,
+            config,
+            entry,
+            verdicts=(
+                *judged.get(entry.circuit, ()),
+                *tested.get(str(entry.circuit), ()),
+            ),
+            rollback=_way_back(plan, str(entry.circuit)),
+            release=view.release,
+            origins=origins,
+        )
+        for entry in manifest.entries
+    ]
+
+
+def _part(
+    platform: Platform,
+    config: Config,
+    entry: Entry,
+    *,
+    verdicts: Sequence[Verdict],
+    rollback: str,
+    release: str,
+    origins: int,
+) -> CircuitPart:
+    if entry.action == "retire":
+        return CircuitPart(
+            circuit=str(entry.circuit),
+            action="retire",
+            changes=f"is no longer forecast; replaces {entry.replaces}",
+            verdicts=verdicts,
+            rollback=rollback,
+        )
+    proof = _proof(platform, entry)
+    circuit = config.circuits.get(entry.circuit)
+    plot = ""
+    if proof is not None and entry.serving is not None:
+        step = next(step for name, step in STEP.items() if name == entry.serving.interval)
+        unit = circuit.spec.unit if circuit else ""
+        plot = backtest_chart(entry.circuit, proof, step, unit, origins)
+    return CircuitPart(
+        circuit=str(entry.circuit),
+        action="deploy",
+        changes=f"model version {entry.model_version} ({entry.forecaster}), "
+        + (f"replaces {entry.replaces}" if entry.replaces else "the first deployment"),
+        chain=_chain(entry, release),
+        facts=_facts(platform, entry),
+        model=proof.metrics if proof else None,
+        floor=proof.floor if proof else None,
+        incumbent=proof.incumbent if proof else None,
+        plot=plot,
+        verdicts=verdicts,
+        rollback=rollback,
+    )
+
+
+def _proof(platform: Platform, entry: Entry) -> Proof | None:
+    try:
+        record = platform.dev.models.get(entry.circuit, entry.model_version)
+        return proof_of(record, platform.dev.models.proof(record))
+    except MlopsError:
+        return None
+
+
+def _chain(entry: Entry, release: str) -> list[tuple[str, str]]:
+    return [
+        ("readings", f"Delta version {entry.delta_version}"),
+        ("training data", entry.data_version),
+        ("model", f"version {entry.model_version}, {entry.model_digest[:12]}"),
+        ("release", release),
+        ("shared registry", f"model {entry.model_version}"),
+        ("test endpoint", entry.circuit.plant_id),
+        ("production endpoint", entry.circuit.plant_id),
+    ]
+
+
+def _facts(platform: Platform, entry: Entry) -> list[tuple[str, str]]:
+    fallback = f"the same hour {entry.seasonal_naive_hours} h before"
+    if entry.previous_model_version is not None:
+        fallback = f"model version {entry.previous_model_version}, then {fallback}"
+    evidence = platform.dev.evidence.folder(entry.circuit, entry.model_version)
+    return [
+        ("training data digest", entry.data_digest),
+        ("model digest", entry.model_digest),
+        ("environment", f"{entry.environment}, {entry.environment_digest}"),
+        ("spec digest", entry.spec_digest),
+        ("config commit", entry.config_commit),
+        ("if the model fails", fallback),
+        ("executed notebook", f"{evidence}/scoring_notebook.html"),
+    ]
+
+
+def _way_back(plan: Mapping[str, Any], circuit: str) -> str:
+    if circuit in plan.get("refused", {}):
+        return f"BROKEN: {plan['refused'][circuit]}"
+    step = plan.get("circuits", {}).get(circuit)
+    if step is None:
+        return ""
+    if step["target"] is None:
+        return str(step["reason"])
+    return f"{step['target']}, model version {step['model_version']}"
