@@ -3,16 +3,20 @@
 Formulas: MAE, RMSE, WAPE = sum|e| / sum|y|, R2 as in Hyndman & Athanasopoulos, *Forecasting:
 Principles and Practice* (3rd ed., section 5.8); MASE as in Hyndman & Koehler (2006), scaled by the
 in-sample error of the seasonal naive with the daily season; coverage is the share of actuals inside
-the interval.
+the interval. Intervals are split conformal on absolute residuals, one width a horizon step, with
+the finite-sample rank ceil((n + 1) * level) of Lei et al. (2018); coverage is judged on origins
+later than those that a width is made of. Champions are compared by the circular block bootstrap of
+Politis and Romano (1992) over origins, because losses of neighbouring days are alike.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Pooled over origins and horizon steps where an actual exists; units of the readings."""
+    """Pooled over origins and horizon steps where an actual exists; units of the readings.
+
+    NaN where nothing was scored, or where a ratio's denominator is zero and its errors are not.
+    """
 
     mae: float
     rmse: float
@@ -36,7 +43,8 @@ class Metrics:
 class Backtest:
     """Rolling-origin forecasts: arrays of shape (origins, steps), NaN where no actual exists.
 
-    ``absolute_error_*`` belong to the chosen model, the seasonal-naive floor and the incumbent.
+    ``forecast`` is the chosen model's, ``floor`` the seasonal naive's. ``incumbent`` is NaN at
+    origins that it was trained on, where enough others remain.
     """
 
     origins: Sequence[datetime]
@@ -44,3 +52,231 @@ class Backtest:
     forecast: np.ndarray
     floor: np.ndarray
     incumbent: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Half widths of the intervals, one a horizon step.
+
+    ``approximate`` says that some step had too few residuals of its own and borrowed its
+    neighbours', or had to take the largest residual there is.
+    """
+
+    width_80: np.ndarray
+    width_95: np.ndarray
+    approximate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Candidate against incumbent on the origins that both forecast.
+
+    ``difference`` is the mean of the candidate's absolute error less the incumbent's, with its
+    90 % bounds; ``incumbent_mae`` is what the margin is a share of.
+    """
+
+    origins: int
+    difference: float
+    lower: float
+    upper: float
+    incumbent_mae: float
+
+    def significantly_worse(self, margin: float) -> bool:
+        """Whether even the lower bound is above ``margin`` of the incumbent's error."""
+        return self.origins > 0 and self.lower > margin * self.incumbent_mae
+
+
+def seasonal_scale(values: np.ndarray, season_steps: int) -> float:
+    """Return the mean absolute change over one season, NaN where no pair of readings exists."""
+    import numpy as np
+
+    change = np.abs(values[season_steps:] - values[:-season_steps])
+    known = change[~np.isnan(change)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def metrics(  # noqa: PLR0917 the arrays of one table
+    actual: np.ndarray,
+    forecast: np.ndarray,
+    lo_80: np.ndarray,
+    hi_80: np.ndarray,
+    lo_95: np.ndarray,
+    hi_95: np.ndarray,
+    scale: float,
+) -> Metrics:
+    """Return the metrics of forecasts where an actual exists."""
+    import numpy as np
+
+    known = ~(np.isnan(actual) | np.isnan(forecast))
+    truth = actual[known]
+    error = truth - forecast[known]
+    if not error.size:
+        nan = math.nan
+        return Metrics(
+            mae=nan,
+            rmse=nan,
+            mase=nan,
+            wape=nan,
+            r2=nan,
+            coverage_80=nan,
+            coverage_95=nan,
+            points=0,
+        )
+    mae = float(np.abs(error).mean())
+    unexplained = float((error**2).sum())
+    return Metrics(
+        mae=mae,
+        rmse=float(np.sqrt((error**2).mean())),
+        mase=_ratio(mae, scale),
+        wape=_ratio(float(np.abs(error).sum()), float(np.abs(truth).sum())),
+        r2=1.0 - _ratio(unexplained, float(((truth - truth.mean()) ** 2).sum())),
+        coverage_80=_coverage(truth, lo_80[known], hi_80[known]),
+        coverage_95=_coverage(truth, lo_95[known], hi_95[known]),
+        points=int(error.size),
+    )
+
+
+def _nothing_scored() -> Metrics:
+    nan = math.nan
+    return Metrics(
+        mae=nan,
+        rmse=nan,
+        mase=nan,
+        wape=nan,
+        r2=nan,
+        coverage_80=nan,
+        coverage_95=nan,
+        points=0,
+    )
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    if denominator > 0:
+        return numerator / denominator
+    return 0.0 if numerator == 0 else math.nan
+
+
+def _coverage(truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    import numpy as np
+
+    known = ~(np.isnan(low) | np.isnan(high))
+    if not known.any():
+        return math.nan
+    inside = (truth[known] >= low[known]) & (truth[known] <= high[known])
+    return float(inside.mean())
+
+
+def conformal_widths(errors: np.ndarray) -> Widths:
+    """Return interval widths from absolute errors of shape (origins, steps), NaN where unknown.
+
+    A step with fewer errors than the 95 % rank needs takes its nearest neighbours' as well.
+    """
+    import numpy as np
+
+    steps = errors.shape[1]
+    width_80, width_95, approximate = np.empty(steps), np.empty(steps), False
+    for step in range(steps):
+        pool, borrowed = _pool(errors, step)
+        width_80[step] = _rank(pool, 80)
+        width_95[step] = _rank(pool, 95)
+        approximate = approximate or borrowed or _needed(95) > len(pool)
+    return Widths(width_80, width_95, approximate)
+
+
+def earlier_widths(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return 80 and 95 % widths for the later half of the origins, each made of those before it.
+
+    Widths that leave out only the judged origin would cover their nominal share by construction,
+    whatever the model does; these show when errors grow. Rows of the earlier half are NaN.
+    """
+    import numpy as np
+
+    width_80, width_95 = np.full(errors.shape, np.nan), np.full(errors.shape, np.nan)
+    for origin in range(max(1, len(errors) // 2), len(errors)):
+        before = errors[:origin]
+        if not np.isnan(before).all():
+            widths = conformal_widths(before)
+            width_80[origin], width_95[origin] = widths.width_80, widths.width_95
+    return width_80, width_95
+
+
+def _needed(percent: int) -> int:
+    """Return the fewest residuals whose conformal rank exists: 19 for 95 %."""
+    return math.ceil(percent / (100 - percent))
+
+
+def _pool(errors: np.ndarray, step: int) -> tuple[np.ndarray, bool]:
+    import numpy as np
+
+    steps = errors.shape[1]
+    for reach in range(steps):
+        near = errors[:, max(0, step - reach) : step + reach + 1]
+        pool = near[~np.isnan(near)]
+        if len(pool) >= _needed(95):
+            return pool, reach > 0
+    return errors[~np.isnan(errors)], True
+
+
+def _rank(pool: np.ndarray, percent: int) -> float:
+    import numpy as np
+
+    if not len(pool):
+        return math.nan
+    rank = -(-(len(pool) + 1) * percent // 100)
+    return float(np.sort(pool)[min(rank, len(pool)) - 1])
+
+
+def paired_bound(backtest: Backtest, *, seed: int = 0, resamples: int = 2000) -> Comparison:
+    """Compare the candidate with the incumbent on the origins that both forecast.
+
+    Without an incumbent, or without a common origin, ``origins`` is 0 and nothing is worse.
+    """
+    import numpy as np
+
+    nothing = Comparison(
+        origins=0, difference=math.nan, lower=math.nan, upper=math.nan, incumbent_mae=math.nan
+    )
+    if backtest.incumbent is None:
+        return nothing
+    ours = np.abs(backtest.actual - backtest.forecast)
+    theirs = np.abs(backtest.actual - backtest.incumbent)
+    common = ~(np.isnan(ours) | np.isnan(theirs))
+    scored = common.any(axis=1)
+    if not scored.any():
+        return nothing
+    count = common[scored].sum(axis=1)
+    ours_by_origin = np.where(common, ours, 0.0)[scored].sum(axis=1) / count
+    theirs_by_origin = np.where(common, theirs, 0.0)[scored].sum(axis=1) / count
+    differences = ours_by_origin - theirs_by_origin
+    size = len(differences)
+    block = max(1, round(size ** (1 / 3)))
+    starts = np.random.default_rng(seed).integers(0, size, (resamples, -(-size // block)))
+    drawn = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size] % size
+    means = differences[drawn].mean(axis=1)
+    lower, upper = np.quantile(means, [0.05, 0.95])
+    return Comparison(
+        origins=size,
+        difference=float(differences.mean()),
+        lower=float(lower),
+        upper=float(upper),
+        incumbent_mae=float(theirs_by_origin.mean()),
+    )
+
+
+def skill(wape: float, floor_wape: float) -> float:
+    """Return 1 - WAPE / WAPE of the floor; 0 where both are exact."""
+    return 1.0 - (_ratio(wape, floor_wape) if floor_wape else float(wape > 0) + 1.0)
+
+
+def pooled_skill(backtests: Iterable[Backtest]) -> float:
+    """Return the skill over all circuits at once; errors are summed before they are divided."""
+    import numpy as np
+
+    model = floor = 0.0
+    for backtest in backtests:
+        known = ~(np.isnan(backtest.actual) | np.isnan(backtest.forecast))
+        known &= ~np.isnan(backtest.floor)
+        truth = backtest.actual[known]
+        model += float(np.abs(truth - backtest.forecast[known]).sum())
+        floor += float(np.abs(truth - backtest.floor[known]).sum())
+    return skill(model, floor)

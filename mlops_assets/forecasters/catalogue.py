@@ -1,0 +1,272 @@
+"""The catalogue: every forecaster a spec may name, with the settings it takes.
+
+Config reads this without loading a model library. A forecaster or a variant of one is written as a
+label: its name, then flags after colons: ``mstl_arima:daily:log``. ``log`` models logarithms,
+``daily`` leaves out the weekly season. Medians list labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlops_assets.domain.circuit import Algorithm, Hyperparameter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.domain.circuit import Spec
+
+MINIMUM_MEMBERS, MAXIMUM_MEMBERS = 2, 9
+
+
+def _within(default: int, doc: str, minimum: int, maximum: int) -> Any:  # noqa: ANN401 a field
+    text = f"{doc}, {minimum} to {maximum}"
+    return field(default=default, metadata={"doc": text, "minimum": minimum, "maximum": maximum})
+
+
+def _one_of(default: str, doc: str, *choices: str) -> Any:  # noqa: ANN401 a field
+    return field(default=default, metadata={"doc": f"{doc}: {', '.join(choices)}", "in": choices})
+
+
+def _flag(doc: str) -> Any:  # noqa: ANN401 a field
+    return field(default=False, metadata={"doc": doc})
+
+
+def _window() -> Any:  # noqa: ANN401 a field
+    return _within(91, "days before the cutoff that it learns from", 7, 730)
+
+
+def _season() -> Any:  # noqa: ANN401 a field
+    return _within(24, "hours after which the pattern repeats", 1, 168)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one forecaster; a value outside its range is refused when it is made."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            low, high = item.metadata.get("minimum"), item.metadata.get("maximum")
+            if low is not None and high is not None and not low <= value <= high:
+                raise ValueError(f"{item.name}: {value} is not within {low} to {high}")
+            choices = item.metadata.get("in")
+            if choices is not None and value not in choices:
+                raise ValueError(f"{item.name}: {value!r} is none of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSettings(Settings):
+    """Nothing can be set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeasonalNaiveSettings(Settings):
+    """The value one season before."""
+
+    season_hours: int = _season()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtsSettings(Settings):
+    """Exponential smoothing with additive errors and a seasonal part."""
+
+    window_days: int = _window()
+    season_hours: int = _season()
+    trend: str = _one_of("auto", "trend", "auto", "none", "additive", "damped")
+    log: bool = _flag("model logarithms: multiplicative seasons; needs positive readings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmoothingSettings(Settings):
+    """Theta and complex exponential smoothing."""
+
+    window_days: int = _window()
+    season_hours: int = _season()
+    log: bool = _flag("model logarithms; needs positive readings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArimaSettings(Settings):
+    """Seasonal ARIMA, its orders chosen by AIC."""
+
+    window_days: int = _within(56, "days before the cutoff that it learns from", 7, 730)
+    season_hours: int = _season()
+    log: bool = _flag("model logarithms; needs positive readings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MstlSettings(Settings):
+    """Daily and weekly seasons by STL, and a model of the rest."""
+
+    window_days: int = _window()
+    daily: bool = _flag("the daily season alone, without the weekly one")
+    log: bool = _flag("model logarithms: multiplicative seasons; needs positive readings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedianSettings(Settings):
+    """The middle of what several forecasters say, step by step."""
+
+    members: str = field(
+        default="seasonal_naive, mstl_arima, mstl_arima:log",
+        metadata={"doc": "two to nine labels, separated by commas"},
+    )
+
+    def __post_init__(self) -> None:
+        labels = self.labels()
+        if not MINIMUM_MEMBERS <= len(labels) <= MAXIMUM_MEMBERS or len(set(labels)) < len(labels):
+            raise ValueError(f"members: {self.members!r} is not two to nine different labels")
+        for label in labels:
+            if label.partition(":")[0] in {"median", "auto"}:
+                raise ValueError(f"members: {label!r} cannot be a member of a median")
+            settings_of(label)
+
+    def labels(self) -> tuple[str, ...]:
+        """The members' labels in order."""
+        return tuple(part.strip() for part in self.members.split(","))
+
+
+_CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
+    ("seasonal_naive", 1, SeasonalNaiveSettings),
+    ("cold_start", 1, NoSettings),
+    ("auto_ets", 1, EtsSettings),
+    ("auto_theta", 1, SmoothingSettings),
+    ("auto_ces", 1, SmoothingSettings),
+    ("auto_arima", 1, ArimaSettings),
+    ("mstl_arima", 1, MstlSettings),
+    ("mstl_ets", 1, MstlSettings),
+    ("median", 1, MedianSettings),
+)
+# Raise with any change of what `auto` tries or of how it chooses.
+_AUTO_VERSION = 1
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "auto": Algorithm(
+        name="auto",
+        version=_AUTO_VERSION + sum(version for _, version, _ in _CATALOGUE),
+        hyperparameters=NoSettings,
+    ),
+    **{
+        name: Algorithm(name=name, version=version, hyperparameters=settings)
+        for name, version, settings in _CATALOGUE
+    },
+}
+
+_FLOOR = "seasonal_naive"
+_ETS = ("mstl_ets", "mstl_ets:log", "mstl_ets:daily", "mstl_ets:daily:log")
+_ARIMA = ("mstl_arima", "mstl_arima:log", "mstl_arima:daily", "mstl_arima:daily:log")
+
+
+def median_of(*labels: str) -> str:
+    """Return the label of a median."""
+    return f"median({', '.join(labels)})"
+
+
+_EFFORTS: Mapping[str, tuple[str, ...]] = {
+    "fast": (
+        _FLOOR,
+        "mstl_ets",
+        "mstl_ets:daily",
+        median_of(_FLOOR, "mstl_ets", "mstl_ets:log"),
+        median_of(_FLOOR, "mstl_ets:daily", "mstl_ets:daily:log"),
+    ),
+    "balanced": (
+        _FLOOR,
+        *_ARIMA,
+        median_of(_FLOOR, "mstl_arima", "mstl_arima:log"),
+        median_of(_FLOOR, "mstl_arima:daily", "mstl_arima:daily:log"),
+        median_of(*_ARIMA),
+        median_of(_FLOOR, *_ARIMA),
+    ),
+    "best": (
+        _FLOOR,
+        *_ARIMA,
+        *_ETS,
+        "auto_ets",
+        "auto_ces",
+        "auto_theta",
+        median_of(_FLOOR, "mstl_arima", "mstl_arima:log"),
+        median_of(_FLOOR, "mstl_arima:daily", "mstl_arima:daily:log"),
+        median_of(*_ARIMA),
+        median_of(_FLOOR, *_ARIMA),
+        median_of(_FLOOR, "auto_ets", *_ARIMA),
+        median_of(*_ARIMA, "mstl_ets", "auto_ets", "auto_ces", "auto_theta"),
+    ),
+}
+
+
+def candidates(spec: Spec) -> tuple[str, ...]:
+    """Return the labels that a spec lets compete, the floor first where it may win.
+
+    `cold_start` competes with the floor, so that a young circuit is never served below it.
+    """
+    if spec.forecaster == "cold_start":
+        return (_FLOOR, "cold_start")
+    if spec.forecaster != "auto":
+        return (label_of(spec.forecaster, spec.hyperparameters),)
+    return _EFFORTS[spec.effort]
+
+
+def label_of(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
+    """Return how a forecaster with these settings is written.
+
+    >>> label_of("mstl_arima", {"log": True, "window_days": 60})
+    'mstl_arima:log:window_days=60'
+    """
+    if name == "median":
+        return median_of(*MedianSettings(**_texts(hyperparameters)).labels())
+    flags = [
+        key if value is True else f"{key}={value}"
+        for key, value in sorted(hyperparameters.items())
+        if value is not False
+    ]
+    return ":".join([name, *flags])
+
+
+def settings_of(label: str) -> tuple[str, Settings]:
+    """Return name and settings of a label; ValueError says what is wrong with it."""
+    if label.startswith("median(") and label.endswith(")"):
+        return "median", MedianSettings(members=label[len("median(") : -1])
+    name, *flags = label.split(":")
+    kinds = {known: settings for known, _, settings in _CATALOGUE}
+    if name not in kinds:
+        raise ValueError(f"{name!r} is no forecaster; there are {', '.join(kinds)}")
+    types = {item.name: item.default for item in fields(kinds[name])}
+    given: dict[str, Any] = {}
+    for flag in flags:
+        key, _, text = flag.partition("=")
+        if key not in types:
+            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(types) or 'none'}")
+        given[key] = _read(types[key], text, flag)
+    return name, kinds[name](**given)
+
+
+def _read(default: object, text: str, flag: str) -> Hyperparameter:
+    if isinstance(default, bool):
+        if text not in {"", "True"}:
+            raise ValueError(f"{flag!r}: a switch takes no value")
+        return True
+    if isinstance(default, int):
+        if not text.isdecimal():
+            raise ValueError(f"{flag!r}: {text!r} is not a whole number")
+        return int(text)
+    return text
+
+
+def _texts(hyperparameters: Mapping[str, Hyperparameter]) -> dict[str, str]:
+    unknown = sorted(set(hyperparameters) - {"members"})
+    if unknown:
+        raise ValueError(f"median has no setting {unknown[0]!r}; it has members")
+    return {key: str(value) for key, value in hyperparameters.items()}
+
+
+def refused_features(spec: Spec) -> str | None:
+    """Say why a spec's features cannot be used, if it names any."""
+    if not spec.features:
+        return None
+    names = ", ".join(spec.features)
+    return f"features {names}: no forecaster of the catalogue reads features; leave them out"

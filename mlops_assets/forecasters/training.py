@@ -1,0 +1,343 @@
+"""Training: one circuit's readings in, one fitted model with its proof out.
+
+`fit` is a pure function of the job and safe to send to a worker process: the same job gives the
+same files, bit for bit. A worker sets `WORKER_ENVIRONMENT` before it imports numpy, so that
+several do not crowd the cores, and may call `warm_up` once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops_assets.domain.errors import ModelError
+from mlops_assets.domain.evaluation import (
+    Backtest,
+    Metrics,
+    Widths,
+    conformal_widths,
+    earlier_widths,
+    metrics,
+    seasonal_scale,
+)
+from mlops_assets.domain.model import CandidateScore, FitResult
+from mlops_assets.forecasters.backtest import History, Origins
+from mlops_assets.forecasters.catalogue import (
+    ALGORITHMS,
+    MedianSettings,
+    SeasonalNaiveSettings,
+    candidates,
+    refused_features,
+    settings_of,
+)
+from mlops_assets.forecasters.cold_start import ColdStart
+from mlops_assets.forecasters.fitted import Fitted
+from mlops_assets.forecasters.median import Median, Method, Single
+from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
+from mlops_assets.forecasters.serialization import dump, load
+from mlops_assets.forecasters.structured import Structured
+from mlops_assets.forecasters.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mlops_assets.domain.model import FitJob
+    from mlops_assets.domain.readings import Series
+
+__all__ = ["WORKER_ENVIRONMENT", "fit", "warm_up"]
+
+WORKER_ENVIRONMENT: Mapping[str, str] = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+_FLOOR = "seasonal_naive"
+_DAY = timedelta(days=1)
+# A circuit silent for longer before its cutoff has nothing to tell about tomorrow.
+_LONGEST_SILENCE = timedelta(days=28)
+_FEWEST_COMMON_ORIGINS = 7
+# Widths of 80 and 95 % of a normal distribution, where no error was ever measured.
+_NORMAL_80, _NORMAL_95 = 1.2816, 1.96
+
+
+def fit(job: FitJob) -> FitResult:
+    """Choose, fit and prove a forecaster for one circuit.
+
+    Raises:
+        ModelError: in one line, why these readings give no such model.
+    """
+    began = time.perf_counter()
+    series = _checked(job)
+    with warnings.catch_warnings():
+        # Libraries warn about single candidates; the backtest judges them.
+        warnings.simplefilter("ignore")
+        with np.errstate(all="ignore"):
+            return _Training(job, series).result(began)
+
+
+def warm_up() -> None:
+    """Import the model library and fit one small series, so that the first circuit need not."""
+    from mlops_assets.forecasters.arima import Arima
+    from mlops_assets.forecasters.ets import Ets
+
+    hours = np.arange(24.0 * 14)
+    values = 10 + np.sin(hours / 24 * 2 * math.pi) + np.cos(hours * hours)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Arima.fit(values, 1, 24)
+        Ets.fit(values, 0, 24, "none")
+
+
+def _checked(job: FitJob) -> Series:
+    """Refuse what can give no model, in words that name the circuit and the cause."""
+    series, spec = job.series, job.spec
+    if refusal := refused_features(spec):
+        raise ModelError(f"{job.circuit}: {refusal}")
+    if series.step != spec.step:
+        raise ModelError(
+            f"{job.circuit}: readings are every {series.step}, the spec says {spec.interval}: "
+            "correct `interval`"
+        )
+    known = np.flatnonzero(np.isfinite(series.values))
+    if not known.size:
+        raise ModelError(f"{job.circuit}: no readings up to {spec.cutoff_date}")
+    newest = series.start + int(known[-1]) * series.step
+    if series.end - newest > _LONGEST_SILENCE:
+        raise ModelError(
+            f"{job.circuit}: the newest reading, {newest:%Y-%m-%d %H:%M} UTC, is "
+            f"{(series.end - newest).days} days before the end of {spec.cutoff_date}: choose an "
+            "earlier cutoff_date or leave the circuit out"
+        )
+    return series
+
+
+def fit_method(label: str, window: Window, fitted: dict[str, Single]) -> Method:
+    """Fit one label, taking members that were fitted to the same window from ``fitted``."""
+    name, settings = settings_of(label)
+    if isinstance(settings, MedianSettings):
+        members = [fit_method(member, window, fitted) for member in settings.labels()]
+        return Median(tuple(member for member in members if not isinstance(member, Median)))
+    if label not in fitted:
+        fitted[label] = _fit_single(name, label, window)
+    return fitted[label]
+
+
+def _fit_single(name: str, label: str, window: Window) -> Single:
+    _, settings = settings_of(label)
+    if isinstance(settings, SeasonalNaiveSettings):
+        return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
+    if name == "cold_start":
+        return ColdStart(window.day)
+    try:
+        return Structured.fit(name, settings, window)
+    except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from error
+
+
+@dataclass(slots=True)
+class _Rival:
+    """One candidate's forecasts at every origin, and how long they took."""
+
+    label: str
+    forecast: np.ndarray
+    seconds: float
+
+
+class _Training:
+    """The steps of one fit, with the lines of its log."""
+
+    def __init__(self, job: FitJob, series: Series) -> None:
+        self.job = job
+        self.series = series
+        self.spec = job.spec
+        self.day = _DAY // series.step
+        self.origins = Origins.of(series, job.spec)
+        self.histories = self.origins.histories()
+        self.windows = tuple(Window.of(history.series) for history in self.histories)
+        self.log: list[str] = []
+
+    def result(self, began: float) -> FitResult:
+        labels = candidates(self.spec)
+        self._say_data()
+        floor = self._floor()
+        rivals = list(self._rivals(labels, floor))
+        chosen = self._choose(rivals, labels)
+        incumbent = self._incumbent()
+        backtest = Backtest(
+            self.origins.moments, self.origins.actual, chosen.forecast, floor, incumbent
+        )
+        model = self._final(chosen)
+        files = dump(model)
+        results = self._metrics(chosen.forecast)
+        self.log.append(
+            f"intervals: conformal, {len(self.histories)} origins"
+            + (", approximate" if model.approximate else "")
+            + f"; coverage {results.coverage_80:.3f} of 80 %, {results.coverage_95:.3f} of 95 %"
+        )
+        return FitResult(
+            circuit=self.job.circuit,
+            forecaster=chosen.label,
+            algorithm_version=model.algorithm_version,
+            files=files,
+            metrics=results,
+            floor=self._metrics(floor),
+            incumbent=None if incumbent is None else self._metrics(incumbent),
+            candidates=[self._score(rival) for rival in rivals],
+            backtest=backtest,
+            log=tuple(self.log),
+            seconds=time.perf_counter() - began,
+        )
+
+    def _say_data(self) -> None:
+        known = np.isfinite(self.series.values)
+        self.log.append(
+            f"{self.job.circuit}: {int(known.sum())} readings every {self.spec.interval} from "
+            f"{self.series.start:%Y-%m-%d %H:%M} to {self.series.end:%Y-%m-%d %H:%M} UTC, "
+            f"{int((~known).sum())} gaps"
+        )
+        if self.histories:
+            first, last = self.origins.moments[0], self.origins.moments[-1]
+            self.log.append(
+                f"backtest: {len(self.histories)} origins from {first:%Y-%m-%d %H:%M} to "
+                f"{last:%Y-%m-%d %H:%M} UTC, {self.spec.horizon_steps} steps, fitted once"
+            )
+        else:
+            self.log.append("backtest: none, there is no local midnight between two readings")
+
+    def _floor(self) -> np.ndarray:
+        return self._applied(SeasonalNaive(self.day))
+
+    def _applied(self, model: Single | Median | Fitted) -> np.ndarray:
+        """Forecast at every origin; rows that the model cannot give are NaN."""
+        steps = self.spec.horizon_steps
+        result = np.full((len(self.windows), steps), np.nan)
+        for row, window in enumerate(self.windows):
+            if isinstance(model, Fitted):
+                result[row] = model.point(window.last(model.context_steps), steps)
+            else:
+                result[row] = window.forecast_by(model, steps)
+        return np.where(np.isnan(self.origins.actual), np.nan, result)
+
+    def _rivals(self, labels: Sequence[str], floor: np.ndarray) -> Iterable[_Rival]:
+        """Fit each candidate before the first origin and apply it at all; skip what cannot be."""
+        shared: dict[str, Single] = {}
+        for label in labels:
+            began = time.perf_counter()
+            try:
+                if label == _FLOOR:
+                    forecast = floor
+                elif self.windows:
+                    forecast = self._applied(fit_method(label, self.windows[0], shared))
+                else:
+                    forecast = np.zeros((0, self.spec.horizon_steps))
+            except ModelError as error:
+                if len(labels) == 1:
+                    raise ModelError(f"{self.job.circuit}: {error}") from error
+                self.log.append(f"candidate {label}: left out, {error}")
+                continue
+            yield _Rival(label, forecast, time.perf_counter() - began)
+
+    def _choose(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> _Rival:
+        """Return the lowest MAE; the floor, tried first, wins ties."""
+        if not self.windows:
+            # Nothing was measured: take what was made for the fewest readings.
+            young = [rival for rival in rivals if rival.label in {"cold_start", labels[0]}]
+            return young[-1]
+        best = min(rivals, key=self._mae)
+        for rival in rivals:
+            score = self._score(rival)
+            mark = " <- chosen" if rival is best else ""
+            self.log.append(
+                f"candidate {rival.label}: MAE {score.mae:.6g}, WAPE {score.wape:.4f}{mark}"
+            )
+        return best
+
+    def _mae(self, rival: _Rival) -> float:
+        error = np.abs(self.origins.actual - rival.forecast)
+        return float(np.nanmean(error)) if not np.isnan(error).all() else math.inf
+
+    def _score(self, rival: _Rival) -> CandidateScore:
+        scored = self._metrics(rival.forecast, intervals=False)
+        return CandidateScore(
+            forecaster=rival.label, mae=scored.mae, wape=scored.wape, seconds=rival.seconds
+        )
+
+    def _metrics(self, forecast: np.ndarray, *, intervals: bool = True) -> Metrics:
+        """Score forecasts; intervals on the later origins, made of the errors before each."""
+        actual = self.origins.actual
+        if intervals:
+            width_80, width_95 = earlier_widths(np.abs(actual - forecast))
+        else:
+            width_80 = width_95 = np.full(actual.shape, np.nan)
+        scale = seasonal_scale(self.series.values, self.day)
+        return metrics(
+            actual,
+            forecast,
+            forecast - width_80,
+            forecast + width_80,
+            forecast - width_95,
+            forecast + width_95,
+            scale,
+        )
+
+    def _incumbent(self) -> np.ndarray | None:
+        """Return the live model's forecasts at the same origins, where it did not learn from them.
+
+        With fewer than a week of later origins all count: then it is flattered, and the gate errs
+        on the side of keeping it.
+        """
+        if self.job.incumbent is None or not self.windows:
+            return None
+        try:
+            model = load(self.job.incumbent)
+            forecast = self._applied(model)
+        except ModelError as error:
+            self.log.append(f"incumbent: cannot be compared, {error}")
+            return None
+        learned = np.array([moment < model.cutoff for moment in self.origins.moments])
+        if len(learned) - int(learned.sum()) >= _FEWEST_COMMON_ORIGINS:
+            forecast[learned] = np.nan
+        common = int((~np.isnan(forecast).all(axis=1)).sum())
+        self.log.append(f"incumbent {model.forecaster}: compared on {common} origins")
+        return forecast
+
+    def _final(self, chosen: _Rival) -> Fitted:
+        """Fit the chosen one to everything up to the cutoff."""
+        window = Window.of(History(self.series, self.series.end).series)
+        try:
+            method = fit_method(chosen.label, window, {})
+        except ModelError as error:
+            raise ModelError(f"{self.job.circuit}: {error}") from error
+        widths = self._widths(chosen, window)
+        context = self.series.values[-method.context_steps :]
+        context = context[int(np.flatnonzero(np.isfinite(context))[0]) :]
+        filled = Window.of(self.series, len(context)).values
+        name, _ = settings_of(chosen.label)
+        end = self.series.end
+        return Fitted(
+            forecaster=chosen.label,
+            algorithm_version=ALGORITHMS[name].version,
+            step_seconds=int(self.series.step.total_seconds()),
+            trained_until=int(end.timestamp()),
+            method=method,
+            width_80=widths.width_80,
+            width_95=widths.width_95,
+            approximate=widths.approximate,
+            lowest_allowed=0.0 if window.lowest >= 0 else None,
+            context=filled,
+        )
+
+    def _widths(self, chosen: _Rival, window: Window) -> Widths:
+        errors = np.abs(self.origins.actual - chosen.forecast)
+        if not np.isnan(errors).all():
+            return conformal_widths(errors)
+        spread = float(window.values.std()) or abs(float(window.values[-1])) / 2
+        flat = np.full(self.spec.horizon_steps, spread)
+        return Widths(flat * _NORMAL_80, flat * _NORMAL_95, approximate=True)
