@@ -1,0 +1,210 @@
+"""What any readings table, row log, journal and landing zone must do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.adapters.local.journal import LocalIngestJournal
+from mlops_assets.adapters.local.landing import LocalLandingZone
+from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
+from mlops_assets.domain.arrivals import log_schema
+from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.readings import RawFile
+from mlops_assets_tests.fakes.readings import (
+    FakeIngestJournal,
+    FakeLandingZone,
+    FakeReadingsTable,
+    FakeRowLog,
+    readings,
+)
+
+START = datetime(2024, 6, 1, tzinfo=UTC)
+FILE = RawFile("a.csv", 3, "0" * 64)
+
+
+@pytest.fixture(params=["local", "fake"])
+def table(request, tmp_path):
+    return LocalReadingsTable(tmp_path / "t") if request.param == "local" else FakeReadingsTable()
+
+
+@pytest.fixture(params=["local", "fake"])
+def log(request, tmp_path):
+    local = request.param == "local"
+    return LocalRowLog(tmp_path / "q", "quarantine") if local else FakeRowLog("quarantine")
+
+
+@pytest.fixture(params=["local", "fake"])
+def journal(request, tmp_path):
+    return LocalIngestJournal(tmp_path / "j") if request.param == "local" else FakeIngestJournal()
+
+
+@pytest.fixture(params=["local", "fake"])
+def landing(request, tmp_path):
+    if request.param == "fake":
+        return FakeLandingZone()
+    (tmp_path / "raw").mkdir()
+    return LocalLandingZone(tmp_path / "raw")
+
+
+def test_a_table_that_nothing_was_merged_into_is_empty_and_not_there(table):
+    assert not table.exists()
+    assert table.newest() is None
+    assert table.read().is_empty()
+    assert table.summary().is_empty()
+    assert table.merged("a") is None
+    with pytest.raises(DataError, match="run ingest first"):
+        table.version()
+
+
+def test_new_rows_are_inserted_and_the_same_rows_again_change_nothing(table):
+    first = table.merge(readings([1.0, 2.0, 3.0]), slice_id="a")
+    again = table.merge(readings([1.0, 2.0, 3.0]), slice_id="b")
+    assert (first.inserted, first.updated, first.unchanged) == (3, 0, 0)
+    assert (again.inserted, again.updated, again.unchanged) == (0, 0, 3)
+    assert again.delta_version == first.delta_version == table.version()
+    assert again.changed.is_empty()
+
+
+def test_a_changed_value_is_told_with_old_and_new(table):
+    table.merge(readings([1.0, 2.0]), slice_id="a")
+    result = table.merge(readings([1.0, 5.0, 7.0]), slice_id="b")
+    assert (result.inserted, result.updated, result.unchanged) == (1, 1, 1)
+    assert result.changed.select("column", "old_value", "new_value").rows() == [("value", 2.0, 5.0)]
+    assert result.changed["timestamp"].to_list() == [START + timedelta(hours=1)]
+    assert table.read()["value"].to_list() == [1.0, 5.0, 7.0]
+
+
+def test_a_merged_slice_is_not_repeated_but_told_as_it_was(table):
+    table.merge(readings([1.0, 2.0]), slice_id="a")
+    done = table.merge(readings([1.0, 5.0, 7.0]), slice_id="b")
+    table.merge(readings([9.0]), slice_id="c")
+    version = table.version()
+    again = table.merge(readings([1.0, 5.0, 7.0]), slice_id="b")
+    assert (again.inserted, again.updated, again.unchanged) == (1, 1, 1)
+    assert again.changed.equals(done.changed)
+    assert again.delta_version == done.delta_version == table.merged("b")
+    assert table.version() == version
+    assert table.read()["value"].to_list() == [9.0, 5.0, 7.0]
+
+
+def test_a_new_feature_is_added_as_nulls_and_an_absent_one_keeps_its_values(table):
+    table.merge(readings([1.0, 2.0]), slice_id="a")
+    table.merge(readings([1.0], rain=[0.5]), slice_id="b")
+    table.merge(readings([4.0, 5.0]), slice_id="c")
+    assert tuple(table.columns())[-1] == "rain"
+    assert table.read(columns=["value", "rain"]).rows() == [(4.0, 0.5), (5.0, None)]
+
+
+def test_reads_are_bounded_by_time_circuit_version_and_columns(table):
+    table.merge(readings([1.0] * 30), slice_id="a")
+    table.merge(readings([2.0] * 30, key="P1/C2"), slice_id="b")
+    some = table.read(
+        start=START + timedelta(hours=23),
+        end=START + timedelta(hours=25),
+        circuits=[CircuitKey("P1", "C2")],
+        columns=["timestamp", "value"],
+    )
+    assert some.rows() == [
+        (START + timedelta(hours=23), 2.0),
+        (START + timedelta(hours=24), 2.0),
+    ]
+    assert len(table.read()) == 60
+    assert len(table.read(version=table.version() - 1)) == 30
+    assert table.read(circuits=[]).is_empty()
+    assert table.newest() == START + timedelta(hours=29)
+    assert table.summary().rows() == [
+        ("P1", name, 30, START, START + timedelta(hours=29)) for name in ("C1", "C2")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda rows: rows.drop("value"), "column value is missing"),
+        (lambda rows: rows.with_columns(value=pl.lit("x")), "column value is String"),
+        (lambda rows: rows.with_columns(note=pl.lit("x")), "column note is String"),
+        (
+            lambda rows: rows.with_columns(plant_id=pl.lit(None, dtype=pl.String)),
+            "plant_id is empty",
+        ),
+        (lambda rows: pl.concat([rows, rows]), "comes twice"),
+    ],
+)
+def test_rows_that_would_break_the_table_are_refused_before_a_merge(table, broken, said):
+    with pytest.raises(DataError, match=said):
+        table.merge(broken(readings([1.0])), slice_id="a")
+    assert not table.exists()
+
+
+def test_a_log_takes_a_slice_once_and_gives_it_back_by_circuit(log):
+    rows = pl.DataFrame(
+        [("P1", c, "t", "v", "missing", "a.csv", 2, "s") for c in ("C2", "C1")],
+        schema=log_schema("quarantine"),
+        orient="row",
+    )
+    assert log.read().is_empty()
+    log.append(rows.clear(), slice_id="s0")
+    log.append(rows, slice_id="s")
+    log.append(rows, slice_id="s")
+    assert log.read()["circuit_id"].to_list() == ["C1", "C2"]
+    log.append(rows.head(1), slice_id="t")
+    assert len(log.read()) == 3
+    assert len(log.read([CircuitKey("P1", "C1")])) == 1
+
+
+def test_a_journal_knows_what_is_pending_and_what_is_done(journal):
+    other = RawFile("b.csv", 1, "1" * 64)
+    journal.intend("s", [FILE])
+    journal.intend("t", [other])
+    assert journal.pending() == {"s": (FILE,), "t": (other,)}
+    assert journal.confirmed() == frozenset()
+    journal.confirm("s", 4)
+    journal.confirm("s", 5)
+    journal.withdraw("t")
+    journal.withdraw("t")
+    assert journal.pending() == {}
+    assert journal.confirmed() == {FILE}
+    with journal.lock():
+        pass
+
+
+def test_a_landing_zone_lists_files_by_path_and_gives_their_bytes(landing):
+    landing.put("p/b.csv", b"bb")
+    file = landing.put("a.csv", b"a")
+    assert [(f.path, f.size) for f in landing.files()] == [("a.csv", 1), ("p/b.csv", 2)]
+    assert landing.read(file) == b"a"
+    with pytest.raises(DataError, match="changed while it was read"):
+        landing.read(RawFile("a.csv", 1, "0" * 64))
+
+
+slices = st.lists(
+    st.dictionaries(st.integers(0, 60), st.sampled_from([1.0, 2.0]), min_size=1), max_size=4
+)
+
+
+@given(slices)
+def test_slices_in_order_leave_what_their_last_arrivals_say(tmp_path_factory, arrived):
+    local = LocalReadingsTable(tmp_path_factory.mktemp("t"))
+    fake = FakeReadingsTable()
+    expected: dict[int, float] = {}
+    for number, cells in enumerate(arrived):
+        rows = pl.concat(
+            [readings([v], start=START + timedelta(hours=h)) for h, v in cells.items()]
+        )
+        results = [table.merge(rows, slice_id=str(number)) for table in (local, fake)]
+        assert results[0].changed.equals(results[1].changed)
+        new = cells.keys() - expected.keys()
+        changed = [h for h in cells.keys() & expected.keys() if expected[h] != cells[h]]
+        for result in results:
+            assert (result.inserted, result.updated) == (len(new), len(changed))
+            assert result.inserted + result.updated + result.unchanged == len(cells)
+        expected |= cells
+    wanted = [(START + timedelta(hours=h), v) for h, v in sorted(expected.items())]
+    assert local.read(columns=["timestamp", "value"]).rows() == wanted
+    assert fake.read(columns=["timestamp", "value"]).rows() == wanted
