@@ -116,7 +116,7 @@ class LocalTrainingDataStore:
 
 def _mltable(data: TrainingData) -> bytes:
     """The YAML that Azure ML reads; every text is quoted, so nothing turns into a date."""
-    return f"""$schema: https://azuremlschemas.azureedge.net/latest/MLTable.schema.json
+    return f"""\
 type: mltable
 paths:
   - file: ./{_PART}

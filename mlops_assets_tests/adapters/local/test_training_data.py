@@ -104,7 +104,7 @@ def test_a_newer_format_is_named(stored):
 
 
 @pytest.mark.slow
-def test_the_mltable_package_loads_the_folder(stored):
+def test_the_mltable_reader_loads_the_folder(stored):
     interpreter = os.environ.get("MLTABLE_PYTHON")
     if interpreter is None:
         pytest.skip("MLTABLE_PYTHON names no Python with the mltable package; see `make mltable`")
