@@ -209,14 +209,17 @@ def stored_part(values: ForecastValues, window: Window, serving: Serving) -> For
     from mlops_assets.domain.model import ForecastValues
 
     skipped = (window.begin - values.start) // window.step
+    begin = values.start + max(0, skipped) * window.step
     parts = [
-        np.asarray(getattr(values, name), dtype=np.float64)[skipped:] for name in VALUE_COLUMNS
+        np.asarray(getattr(values, name), dtype=np.float64)[max(0, skipped) :]
+        for name in VALUE_COLUMNS
     ]
-    if values.step != window.step or skipped < 0 or any(len(p) != window.rows for p in parts):
+    whole = all(len(part) == window.rows for part in parts)
+    if values.step != window.step or begin != window.begin or not whole:
         raise ModelError(
             f"the model gave {min(len(part) for part in parts)} rows of {values.step} from "
-            f"{values.start + skipped * window.step:%Y-%m-%d %H:%M}, not {window.rows} of "
-            f"{window.step} from {window.begin:%Y-%m-%d %H:%M}"
+            f"{begin:%Y-%m-%d %H:%M}, not {window.rows} of {window.step} from "
+            f"{window.begin:%Y-%m-%d %H:%M}"
         )
     if not all(np.isfinite(part).all() for part in parts):
         raise ModelError("the model gave values that are not finite")
