@@ -249,7 +249,12 @@ def read_test_validation(data: bytes) -> dict[str, tuple[Verdict, ...]]:
 
 def _plan_verdict(platform: Platform, release: str) -> Verdict:
     stored = platform.dev.evidence.read_release(release, "rollback_plan")
-    return judge_rollback_plan(None if stored is None else json.loads(stored)["problems"])
+    if stored is None:
+        return judge_rollback_plan(None)
+    try:
+        return judge_rollback_plan(dict(json.loads(stored)["refused"]))
+    except (ValueError, KeyError, TypeError):
+        return judge_rollback_plan({release: "rollback_plan is not as it was stored"})
 
 
 def asked(platform: Platform, view: ReleaseView, manifest: Manifest, request: OpenRequest) -> Asked:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.release import ReleaseView, Stage, State
+    from mlops_assets.flows.ladder import Forecasting
     from mlops_assets.ports import Platform, Progress
 
 # The states in which a stage has been done already.
-_DONE: Mapping[Stage, frozenset[State]] = {
+DONE: Mapping[Stage, frozenset[State]] = {
     "registry": frozenset(
         {"registered", "tested", "awaiting_production", "deployed", "rolled_back"}
     ),
@@ -62,8 +63,11 @@ def promote(
     *,
     now: datetime,
     progress: Progress | None = None,
+    forecasting: Forecasting | None = None,
 ) -> Promotion:
     """Do a stage if its gate is open; done already, it changes nothing.
+
+    ``forecasting`` is how models are loaded for the test; None for what is installed.
 
     Raises:
         RefusedError: a gate refuses, with every reason, or the release is in another state.
@@ -73,7 +77,7 @@ def promote(
     with platform.ledger.lock():
         expire(platform, now=now)
         view = _view(platform, release, now)
-        if view.state in _DONE[stage]:
+        if view.state in DONE[stage]:
             return Promotion(release=release, stage=stage, state=view.state)
         if stage == "production":
             resume(platform)
@@ -85,7 +89,7 @@ def promote(
         if stage == "production":
             return _deploy(platform, manifest, now, progress)
     if stage == "test":
-        return _test(platform, config, manifest, now, progress)
+        return _test(platform, config, manifest, now, progress, forecasting)
     return _register(platform, manifest, now, progress)
 
 
@@ -229,7 +233,7 @@ def _end(
     event = {"registry": "registered", "test": "tested", "production": "deployed"}[stage]
     with platform.ledger.lock():
         view = _view(platform, release, now)
-        if view.open and view.state not in _DONE[stage]:
+        if view.open and view.state not in DONE[stage]:
             event = "failed" if "circuits" in data and stage == "test" else event
             platform.ledger.append(event, PLATFORM, {"release": release, **data}, now)
         expire(platform, now=now)
@@ -265,12 +269,13 @@ def _register(
     return Promotion(release=release, stage="registry", state=state, circuits=manifest.circuits)
 
 
-def _test(
+def _test(  # noqa: PLR0917 private, called once
     platform: Platform,
     config: Config,
     manifest: Manifest,
     now: datetime,
     progress: Progress | None,
+    forecasting: Forecasting | None,
 ) -> Promotion:
     """Deploy to the test endpoints, score on the newest readings, and judge."""
     from mlops_assets.flows.deployment import validate_in_test
@@ -288,6 +293,7 @@ def _test(
                 config.policy,
                 now=now,
                 data_now=data_now(platform.kind, platform.lake, now),
+                forecasting=forecasting,
             )
         stored = _test_document(release, judged)
         evidence.put_release(release, "test_validation", stored)
