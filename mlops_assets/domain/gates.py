@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlops_assets.domain.circuit import GatePolicy
 
 FLOOR = "seasonal_naive"
+# What a model's backtest must answer, whatever the policy.
+MODEL_GATES = ("skill", "champion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,15 @@ def judge_champion(
     )
 
 
-def judge_coverage(coverage: float, minimum: float, *, blocks: bool) -> Verdict:
+def judge_coverage(coverage: float | None, minimum: float, *, blocks: bool) -> Verdict:
     """Ask whether the 95 % interval held the actuals often enough; warns unless ``blocks``."""
+    if coverage is None:
+        return Verdict(
+            "coverage",
+            passed=False,
+            reason="the 95 % interval could not be tried: there are too few days to learn it from",
+            blocking=blocks,
+        )
     passed = coverage >= minimum
     relation = "is at least" if passed else "is below"
     return Verdict(
@@ -126,7 +135,11 @@ def judge_coverage(coverage: float, minimum: float, *, blocks: bool) -> Verdict:
 def judge_model(proof: Mapping[str, Any], policy: GatePolicy) -> tuple[Verdict, ...]:
     """Ask the three questions about a model's backtest, from the proof that training stored."""
     try:
-        wape, coverage = (float(proof["metrics"][name]) for name in ("wape", "coverage_95"))
+        if proof["metrics"].get("points") == 0:
+            reason = "no day could be scored: set a cutoff_date with at least two days of readings"
+            return tuple(Verdict(gate, passed=False, reason=reason) for gate in MODEL_GATES)
+        wape, known = float(proof["metrics"]["wape"]), proof["metrics"]["coverage_95"]
+        coverage = None if known is None else float(known)
         floor = float(proof["floor"]["wape"])
         incumbent = proof.get("incumbent")
         champion = None if incumbent is None else float(incumbent["wape"])
@@ -134,7 +147,7 @@ def judge_model(proof: Mapping[str, Any], policy: GatePolicy) -> tuple[Verdict, 
         lower_bound = None if bound is None else float(bound)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"the model's proof has no usable figures: {type(error).__name__} {error}"
-        return tuple(Verdict(gate, passed=False, reason=reason) for gate in ("skill", "champion"))
+        return tuple(Verdict(gate, passed=False, reason=reason) for gate in MODEL_GATES)
     return (
         judge_skill(wape, floor, policy.minimum_skill),
         judge_champion(wape, champion, policy.champion_margin, lower_bound),
