@@ -76,8 +76,8 @@ def check_history(repository: ConfigRepository, entries: Sequence[LedgerEntry], 
     if used is not None and not repository.contains(used, head):
         raise RefusedError(
             "E_CONFIG_REWOUND",
-            f"{repository.ref} was rewound: the ledger holds a release of commit {used[:12]}, which "
-            f"is no ancestor of {head[:12]}; bring it back with git merge",
+            f"{repository.ref} was rewound: a release was made of commit {used[:12]}, which is "
+            f"no ancestor of {head[:12]}; bring it back with git merge",
         )
 
 
@@ -178,9 +178,10 @@ class _Desk:
     def _ended_release(self, key: CircuitKey, spec_digest: str) -> str | None:
         """Say how the newest release ended that carried this spec, so that none is cut again."""
         for view in reversed(self.views):
-            if not view.open and key in view.circuits:
-                if self.manifests[view.release].entry(key).spec_digest == spec_digest:
-                    return f"{view.release} with it is {view.state}"
+            if view.open or key not in view.circuits:
+                continue
+            if self.manifests[view.release].entry(key).spec_digest == spec_digest:
+                return f"{view.release} with it is {view.state}"
         return None
 
     def _why(self, circuit: Circuit) -> str:

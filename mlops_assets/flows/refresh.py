@@ -33,7 +33,8 @@ def refresh(
     """Give specs a new cutoff date on the branch ``refresh-DATE``; returns branch and commit.
 
     Only the date in its line changes: comments and order stay. The result is read as config before
-    it is committed, so that a spec whose line could not be edited is refused by name.
+    it is committed, so that a spec whose line could not be edited is refused by name. Where every
+    spec has that date already, the answer is the watched branch.
     """
     from mlops_assets.domain.training_data import data_end
     from mlops_assets.flows.readings import data_now
@@ -50,7 +51,7 @@ def refresh(
         if spec.cutoff_date != cutoff:
             edited[spec_path(key)] = with_cutoff(files[spec_path(key)], cutoff)
     if not edited:
-        raise UsageError(f"--cutoff: {cutoff} is the cutoff date of all these circuits already")
+        return platform.config.ref.removeprefix("refs/heads/"), config.commit
     after = load({**files, **edited}, commit=config.commit, algorithms=ALGORITHMS)
     if left := [key for key in circuits if after.circuits[key].spec.cutoff_date != cutoff]:
         raise DataError(f"{spec_path(left[0])}: cutoff_date is not in a line of its own: put it so")
@@ -61,10 +62,10 @@ def refresh(
 
 
 def with_cutoff(data: bytes, cutoff: date) -> bytes:
-    """Return a spec's text with another cutoff date and nothing else changed.
+    r"""Return a spec's text with another cutoff date and nothing else changed.
 
     >>> from datetime import date
-    >>> with_cutoff(b"cutoff_date: 2026-06-23  # spring\\n", date(2026, 7, 1))
-    b'cutoff_date: 2026-07-01  # spring\\n'
+    >>> with_cutoff(b"cutoff_date: 2026-06-23  # spring\n", date(2026, 7, 1))
+    b'cutoff_date: 2026-07-01  # spring\n'
     """
     return _LINE.sub(rb"\g<1>" + cutoff.isoformat().encode(), data, count=1)
