@@ -1,0 +1,122 @@
+"""The home that a Dagster process works on, opened when something first needs it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.flows.readings import data_now
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.ports import LandingZone, Platform, Progress
+
+
+class Home:
+    """One home's ports, and what its assets hand back to whoever runs them in this process.
+
+    ``answers`` holds what each flow returned, by asset; ``error`` why a step could not be done.
+    """
+
+    def __init__(self, settings: Settings | None = None, progress: Progress | None = None) -> None:
+        self._settings = settings
+        self._platform: Platform | None = None
+        self.progress = progress
+        self.answers: dict[str, Any] = {}
+        self.error: BaseException | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Where this process works: what it was given, else what the environment says."""
+        if self._settings is None:
+            config = os.environ.get("MLOPS_CONFIG")
+            self._settings = Settings.find(
+                None, Path(config) if config else None, os.environ, Path.cwd()
+            )
+        return self._settings
+
+    @property
+    def platform(self) -> Platform:
+        """The ports; HomeError in one line when there is no home."""
+        if self._platform is None:
+            from mlops_assets.resources import open_platform
+
+            self._platform = open_platform(self.settings)
+        return self._platform
+
+    def config(self) -> Config:
+        """Return what the config repository wants at the watched ref."""
+        from mlops_assets.flows.plan import config_at
+
+        return config_at(self.platform)
+
+    def landing(self, folder: str) -> LandingZone:
+        """Return a folder of raw files that is read instead of the landing zone."""
+        from mlops_assets.resources import landing_zone
+
+        return landing_zone(Path(folder).expanduser().absolute())
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return self.platform.clock.now()
+
+    def data_now(self) -> datetime:
+        """Return the present as the data see it."""
+        return data_now(self.platform.kind, self.platform.lake, self.now())
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Hold off the other runs of one backfill: the first does all of it, they find it done."""
+        from mlops_assets.adapters.local.files import locked
+
+        with locked(self.settings.layout.locks / f"backfill-{name}.lock"):
+            yield
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what cannot be done into a failed step that says why in one line."""
+        try:
+            yield
+        except (MlopsError, OSError) as error:
+            self.error = error
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+class RunProgress:
+    """Progress of long work in a run's log, and in the terminal where there is one."""
+
+    def __init__(self, context: dg.AssetExecutionContext, also: Progress | None) -> None:
+        self._context = context
+        self._also = also
+        self._what, self._total, self._done = "", 0, 0
+
+    def begin(self, what: str, total: int) -> None:
+        """Start a new count."""
+        self._what, self._total, self._done = what, total, 0
+        self._context.log.info("%s: %s", what, total)
+        if self._also is not None:
+            self._also.begin(what, total)
+
+    def advance(self, label: str = "") -> None:
+        """One more is done; the log hears of every tenth part."""
+        self._done += 1
+        step = max(1, self._total // 10)
+        if self._done % step == 0 or self._done == self._total:
+            self._context.log.info("%s: %s of %s, %s", self._what, self._done, self._total, label)
+        if self._also is not None:
+            self._also.advance(label)
+
+    def say(self, line: str) -> None:
+        """One line for whoever watches."""
+        self._context.log.info(line)
+        if self._also is not None:
+            self._also.say(line)

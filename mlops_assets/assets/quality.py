@@ -1,0 +1,106 @@
+"""Quality: forecasts against the actuals that arrived later."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+
+from mlops_assets.assets.events import EventWriter, Fact, check_specs
+from mlops_assets.assets.home import Home
+from mlops_assets.assets.partitions import SELECTION, chosen, circuits, each, every
+from mlops_assets.domain.gates import Verdict
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.quality import QualityReport
+
+SPEC = dg.AssetSpec(
+    "forecast_quality",
+    description="One circuit's forecasts of the last 7 days against their actuals, and against "
+    "the backtest that people signed.",
+    group_name="serve",
+    kinds={"deltalake", "polars"},
+    owners=["team:operations"],
+    deps=[each("predictions"), every("readings")],
+    partitions_def=circuits,
+    skippable=True,
+)
+CHECKS = {
+    "degraded": "Is it clearly worse than its signed backtest?",
+    "drifted": "Is it moving away from its signed backtest?",
+}
+CHECK_SPECS = check_specs("forecast_quality", CHECKS, circuits, warns=["drifted", "degraded"])
+
+
+def quality_fact(report: QualityReport, up_to: date) -> Fact:
+    """Tell one circuit's rolling quality."""
+    return Fact(
+        asset="forecast_quality",
+        partition=str(report.circuit),
+        version=f"{up_to.isoformat()}:{report.days}:{report.wape}",
+        metadata={
+            "plant": report.circuit.plant_id,
+            "up_to": up_to,
+            "days": report.days,
+            "wape": report.wape,
+            "backtest_wape": report.backtest_wape,
+            "bias": report.bias,
+            "coverage_95": report.coverage_95,
+            "degraded": report.degraded,
+            "drifted": report.drifted,
+            "says": report.reason,
+        },
+    )
+
+
+def quality_verdicts(report: QualityReport) -> tuple[Verdict, ...]:
+    """Answer both checks; neither blocks, because what it judges has happened."""
+    command = f"mlops rollback --circuit {report.circuit} --as YOU --reason TEXT"
+    way_back = f"; the way back: `{command}`" if report.degraded else ""
+    return (
+        Verdict("degraded", not report.degraded, report.reason + way_back, blocking=False),
+        Verdict("drifted", not report.drifted, report.reason, blocking=False),
+    )
+
+
+def scored(
+    home: Home, keys: Sequence[CircuitKey] | None
+) -> tuple[date, Mapping[CircuitKey, QualityReport]]:
+    """Score the days that can have actuals, and return the last of them with each verdict."""
+    from mlops_assets.flows.quality import score
+
+    platform = home.platform
+    up_to = home.data_now().date()
+    reports = score(
+        platform.lake,
+        platform.prod,
+        platform.registry,
+        home.config().policy,
+        up_to=up_to,
+        circuits=keys,
+        hindcasts_count=platform.kind == "demo",
+    )
+    return up_to, reports
+
+
+@dg.multi_asset(
+    specs=[SPEC],
+    check_specs=CHECK_SPECS,
+    name="forecast_quality",
+    partitions_def=circuits,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+    config_schema=SELECTION,
+)
+def forecast_quality(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
+) -> Iterator[dg.MaterializeResult]:
+    """Score the chosen circuits, each judged by its rolling days."""
+    keys = chosen(context)
+    writer = EventWriter(context)
+    with home.explained():
+        up_to, reports = scored(home, keys)
+        home.answers["forecast_quality"] = reports
+        for report in reports.values():
+            writer.materialized(quality_fact(report, up_to), quality_verdicts(report))
+    writer.close(context.selected_asset_check_keys)
+    writer.refuse({"forecast_quality": {key: "is not live" for key in keys if key not in reports}})
+    yield from ()

@@ -1,0 +1,242 @@
+"""From raw files to the one table that everything is built on."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from mlops_assets.assets.events import (
+    EventWriter,
+    Fact,
+    check_specs,
+    result,
+    shown,
+    stored_versions,
+)
+from mlops_assets.assets.home import Home, RunProgress
+from mlops_assets.assets.partitions import SELECTION, add_circuits, chosen, circuits, every
+from mlops_assets.domain.circuit import Circuit, Config
+from mlops_assets.domain.identifiers import digest_of
+from mlops_assets.domain.readings import CircuitReadings, IngestReport
+from mlops_assets.flows import readings as flow
+from mlops_assets.flows.training_data import trained_until
+from mlops_assets.ports import Platform
+
+GROUP = "ingest"
+OWNERS = ["team:data-engineering"]
+
+SENSOR_FILES = dg.AssetSpec(
+    "sensor_files",
+    description="Parquet and CSV files as plants send them, in the landing zone `lake/raw`.",
+    group_name=GROUP,
+    kinds={"parquet", "csv"},
+    owners=OWNERS,
+)
+HISTORIAN_TABLES = dg.AssetSpec(
+    "historian_tables",
+    description="SQL tables of the plants' historians, where there are any.",
+    group_name=GROUP,
+    kinds={"sql"},
+    owners=OWNERS,
+)
+CHECKS = {
+    "schema": "Does the table have every column that is read?",
+    "unique_keys": "Does each circuit and hour come once?",
+    "freshness": "Is the newest reading young enough?",
+    "restatements": "Did rows change after a model learned from them?",
+    "completeness": "Do the circuits that ever reported still do?",
+}
+WARNS = ("freshness", "restatements", "completeness")
+
+
+def readings_fact(platform: Platform) -> Fact | None:
+    """Tell the table as it is."""
+    table = platform.lake.readings
+    if not table.exists():
+        return None
+    return Fact(
+        asset="readings",
+        partition=None,
+        version=str(table.version()),
+        metadata={
+            "delta_version": table.version(),
+            "max_timestamp": table.newest(),
+            "path": "lake/readings",
+        },
+    )
+
+
+def sensor_files_fact(platform: Platform) -> Fact:
+    """Tell the raw files that are in the table."""
+    files = sorted(platform.lake.journal.confirmed(), key=lambda file: file.path)
+    return Fact(
+        asset="sensor_files",
+        partition=None,
+        version=digest_of([[file.path, file.size, file.sha256] for file in files]),
+        metadata={
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+            "newest": [file.path for file in files[-5:]],
+            "path": "lake/raw",
+        },
+    )
+
+
+def circuit_readings_fact(circuit: Circuit, share: CircuitReadings, data_now: datetime) -> Fact:
+    """Tell one circuit's share of the table; its data version is the day and the state."""
+    state = _state(circuit, share, data_now)
+    return Fact(
+        asset="circuit_readings",
+        partition=str(circuit.key),
+        version=f"{data_now.date().isoformat()}:{state}",
+        metadata={
+            "plant": circuit.key.plant_id,
+            "state": state,
+            "last_reading": share.last_timestamp,
+            "first_reading": share.first_timestamp,
+            "rows": share.rows,
+            "gaps": share.gaps,
+            "quarantined": share.quarantined,
+            "restated": share.restated,
+        },
+    )
+
+
+def _state(circuit: Circuit, share: CircuitReadings, data_now: datetime) -> str:
+    if share.last_timestamp is None:
+        return "no readings"
+    silence = timedelta(hours=circuit.spec.limits.maximum_gap_hours)
+    return "silent" if data_now - share.last_timestamp > silence else "reporting"
+
+
+def circuit_readings_facts(
+    platform: Platform, config: Config, data_now: datetime
+) -> Iterator[Fact]:
+    """Tell every circuit's share of the table."""
+    for key, share in flow.circuit_readings(platform.lake, config.circuits).items():
+        yield circuit_readings_fact(config.circuits[key], share, data_now)
+
+
+@dg.asset(
+    description="One ETL slice: new files and rows validated, the unusable quarantined with their "
+    "reason, the rest merged into one Delta table in one commit.",
+    group_name=GROUP,
+    kinds={"deltalake", "polars"},
+    owners=OWNERS,
+    deps=[every("sensor_files"), every("historian_tables")],
+    check_specs=check_specs("readings", CHECKS, None, warns=WARNS),
+    output_required=False,
+    config_schema={
+        "raw": dg.Field(
+            str, default_value="", is_required=False, description="A folder instead of lake/raw."
+        )
+    },
+)
+def readings(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Merge one slice, and tell each circuit's share when its day or state is new."""
+    with home.explained():
+        platform, wanted = home.platform, home.config()
+        raw = context.op_execution_context.op_config["raw"]
+        add_circuits(context.instance, list(wanted.circuits))
+        report = flow.ingest(
+            platform.lake,
+            wanted,
+            now=home.now(),
+            landing=home.landing(raw) if raw else None,
+            progress=RunProgress(context, home.progress),
+            trained_until=trained_until(platform.dev.training_data, wanted.circuits),
+        )
+        home.answers["readings"] = report
+        if report.delta_version is None:
+            raise dg.Failure("there are no readings: put files into lake/raw", allow_retries=False)
+        data_now = home.data_now()
+        verdicts = flow.verdicts(
+            platform.lake,
+            wanted,
+            data_now=data_now,
+            training_data=platform.dev.training_data,
+        )
+        _tell_changes(
+            context,
+            sensor_files_fact(platform),
+            circuit_readings_facts(platform, wanted, data_now),
+        )
+    yield dg.MaterializeResult(
+        asset_key="readings",
+        metadata=_report_metadata(report),
+        data_version=dg.DataVersion(str(report.delta_version)),
+    )
+    answered = {verdict.gate: verdict for verdict in verdicts}
+    for name in CHECKS:
+        if name in answered:
+            yield result("readings", answered[name])
+
+
+def _report_metadata(report: IngestReport) -> Mapping[str, dg.MetadataValue]:
+    return shown(
+        {
+            "status": None if report.files else "unchanged: no new files",
+            "delta_version": report.delta_version,
+            "max_timestamp": report.max_timestamp,
+            "path": "lake/readings",
+            "slice": {
+                "read": report.rows_read,
+                "inserted": report.rows_inserted,
+                "updated": report.rows_updated,
+                "unchanged": report.rows_unchanged,
+                "quarantined": report.rows_quarantined,
+                "restated": report.rows_restated,
+                "reasons": dict(report.reasons),
+                "files": list(report.files[:20]),
+            },
+        }
+    )
+
+
+def _tell_changes(context: dg.AssetExecutionContext, files: Fact, facts: Iterator[Fact]) -> None:
+    """Log the circuits whose day or state is not the one told last, and the files."""
+    told = stored_versions(context.instance, "circuit_readings")
+    writer = EventWriter(context)
+    writer.materialized(files)
+    for fact in facts:
+        if told.get(fact.partition or "") != fact.version:
+            writer.materialized(fact)
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            "circuit_readings",
+            description="One circuit's share of the readings table: last reading, rows, gaps, "
+            "quarantined and restated rows. Told daily, and when its state changes.",
+            group_name=GROUP,
+            kinds={"deltalake"},
+            owners=OWNERS,
+            deps=[every("readings")],
+            partitions_def=circuits,
+            skippable=True,
+        )
+    ],
+    name="circuit_readings",
+    partitions_def=circuits,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+    config_schema=SELECTION,
+)
+def circuit_readings(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
+) -> Iterator[dg.MaterializeResult]:
+    """Tell the share of each chosen circuit."""
+    keys = {str(key) for key in chosen(context)}
+    with home.explained():
+        facts = circuit_readings_facts(home.platform, home.config(), home.data_now())
+        writer = EventWriter(context)
+        for fact in facts:
+            if fact.partition in keys:
+                keys.discard(fact.partition or "")
+                writer.materialized(fact)
+    if keys:
+        raise dg.Failure(f"config has no such circuit: {', '.join(sorted(keys))}")
+    yield from ()

@@ -1,0 +1,97 @@
+"""Releases: what was proposed, and the copy of it in the shared registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.assets.events import Fact, check_specs
+from mlops_assets.assets.partitions import circuits, each, every
+
+if TYPE_CHECKING:
+    from mlops_assets.domain.manifest import Entry, Manifest
+    from mlops_assets.domain.release import ReleaseView, Stage
+
+GROUP = "release"
+OWNERS = ["team:ml-engineering"]
+
+CANDIDATE = dg.AssetSpec(
+    "release_candidate",
+    description="The build artifact: this circuit's entry in an immutable release manifest, which "
+    "people sign as a whole.",
+    group_name=GROUP,
+    kinds={"json"},
+    owners=OWNERS,
+    deps=[each("evidence"), each("model")],
+    partitions_def=circuits,
+    skippable=True,
+)
+REGISTRY_MODEL = dg.AssetSpec(
+    "registry_model",
+    description="Stage 1: the model and its environment copied, byte for byte, to the shared "
+    "registry after an ML engineer signed.",
+    group_name=GROUP,
+    kinds={"azureml"},
+    owners=OWNERS,
+    deps=[each("release_candidate"), every("environment")],
+    partitions_def=circuits,
+    skippable=True,
+)
+REGISTRY_CHECKS = {"registry_approval": "Did the right people sign this release for the registry?"}
+REGISTRY_CHECK_SPECS = check_specs("registry_model", REGISTRY_CHECKS, circuits)
+
+
+def candidate_fact(manifest: Manifest, entry: Entry) -> Fact:
+    """Tell one circuit's entry of a manifest."""
+    return Fact(
+        asset="release_candidate",
+        partition=str(entry.circuit),
+        version=manifest.digest,
+        metadata=entry_metadata(manifest, entry),
+    )
+
+
+def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
+    """Tell one circuit's model in the shared registry."""
+    return Fact(
+        asset="registry_model",
+        partition=str(entry.circuit),
+        version=entry.model_digest or manifest.digest,
+        metadata={
+            **entry_metadata(manifest, entry),
+            "signed_by": signers(view, "registry"),
+            "path": f"registry/models/{entry.circuit}/{entry.model_version}",
+        },
+    )
+
+
+def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
+    """Return what an approver follows a circuit's release by."""
+    retired = entry.action == "retire"
+    return {
+        "plant": entry.circuit.plant_id,
+        "release": manifest.release,
+        "release_digest": manifest.digest,
+        "action": entry.action,
+        "attempt": manifest.attempt,
+        "reviewed": manifest.four_eyes == "required",
+        "model_version": None if retired else entry.model_version,
+        "model_digest": entry.model_digest or None,
+        "forecaster": entry.forecaster or None,
+        "data_version": entry.data_version or None,
+        "delta_version": None if retired else entry.delta_version,
+        "environment": entry.environment or None,
+        "spec_digest": entry.spec_digest or None,
+        "config_commit": entry.config_commit,
+        "replaces": entry.replaces,
+        "page": f"workspaces/dev/evidence/releases/{manifest.release}",
+    }
+
+
+def signers(view: ReleaseView, stage: Stage) -> tuple[str, ...] | None:
+    """Return who approved a stage of a release, None when nobody did."""
+    names = {
+        each.principal for each in view.signed if each.stage == stage and each.decision == "approve"
+    }
+    return tuple(sorted(names)) or None

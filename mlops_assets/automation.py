@@ -1,0 +1,411 @@
+"""What runs by itself: jobs, schedules, sensors. They only say when; assets say what."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets import facts
+from mlops_assets.assets.config import config_facts
+from mlops_assets.assets.deployment import ASSET_OF
+from mlops_assets.assets.events import EventWriter, stored_versions
+from mlops_assets.assets.home import Home
+from mlops_assets.assets.partitions import add_circuits, circuits
+from mlops_assets.assets.training import STEPS
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.identifiers import CircuitKey, digest_of
+from mlops_assets.domain.release import ReleaseView, Stage
+
+RUNNING = dg.DefaultSensorStatus.RUNNING
+ALWAYS = dg.DefaultScheduleStatus.RUNNING
+TICK_SECONDS = 30
+QUALITY_TICK_SECONDS = 600
+
+etl_job = dg.define_asset_job(
+    "etl", selection=["readings"], description="One slice of new raw files and rows."
+)
+training_job = dg.define_asset_job(
+    "training",
+    selection=dg.AssetSelection.assets(*STEPS),
+    description="Training data, model, evidence and one release of the circuits in its config.",
+)
+registry_job = dg.define_asset_job("registry", selection=[ASSET_OF["registry"]])
+test_job = dg.define_asset_job("test", selection=[ASSET_OF["test"]])
+production_job = dg.define_asset_job("production", selection=[ASSET_OF["production"]])
+daily_job = dg.define_asset_job(
+    "daily", selection=["daily_forecast"], description="The batch of one day."
+)
+circuit_forecast_job = dg.define_asset_job(
+    "circuit_forecast",
+    selection=["predictions"],
+    description="The newest day for some circuits.",
+)
+quality_job = dg.define_asset_job(
+    "quality", selection=["forecast_quality"], description="Forecasts against actuals."
+)
+STAGE_JOBS = {"registry": registry_job, "test": test_job, "production": production_job}
+
+
+# --- maintenance ----------------------------------------------------------------------------
+
+
+@dg.op(description="Tells every asset's newest fact again.")
+def tell_everything(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
+    """Log every fact of the home into this run."""
+    with home.explained():
+        add_circuits(context.instance, sorted(home.config().circuits))
+        writer, counts = EventWriter(context), dict[str, int]()
+        for fact, verdicts in facts.told(home):
+            if fact.partition and "/" in fact.partition:
+                add_circuits(context.instance, [CircuitKey.parse(fact.partition)])
+            writer.materialized(fact, verdicts)
+            counts[fact.asset] = counts.get(fact.asset, 0) + 1
+        home.answers["rebuild"] = counts
+
+
+@dg.job(name="rebuild", description="Refills this database from the facts and the ledger.")
+def rebuild_job() -> None:
+    """Tell everything."""
+    tell_everything()
+
+
+@dg.op(description="Deletes runs older than the policy keeps, then tells what they had told.")
+def delete_old_runs(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
+    """Delete old runs; facts whose newest event went with them are told again."""
+    with home.explained():
+        oldest = datetime.now(UTC) - timedelta(days=home.config().policy.keep_runs_days)
+        old = context.instance.get_run_records(dg.RunsFilter(created_before=oldest))
+        for record in old:
+            if record.dagster_run.is_finished:
+                context.instance.delete_run(record.dagster_run.run_id)
+        context.log.info("%s runs deleted", len(old))
+        if old:
+            writer = EventWriter(context)
+            for fact in facts.newer(facts.told(home), _Versions(context.instance)):
+                writer.materialized(fact)
+
+
+@dg.job(name="prune", description="Old runs go, what they told stays.")
+def prune_job() -> None:
+    """Delete old runs."""
+    delete_old_runs()
+
+
+class _Versions(dict[str, dict[str, str]]):
+    """What Dagster was told, by asset and partition, looked up when first asked for."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        super().__init__()
+        self._instance = instance
+
+    def get(self, asset: str, default: Any = None) -> Any:  # noqa: ANN401 as dict has it
+        """Return an asset's data versions by partition, "" where it has none."""
+        if asset not in self:
+            self[asset] = stored_versions(self._instance, asset)
+        return super().get(asset, default)
+
+
+# --- schedules ------------------------------------------------------------------------------
+
+etl_schedule = dg.ScheduleDefinition(
+    name="etl_every_3_hours",
+    job=etl_job,
+    cron_schedule="0 */3 * * *",
+    execution_timezone="UTC",
+    default_status=ALWAYS,
+)
+prune_schedule = dg.ScheduleDefinition(
+    name="prune_daily",
+    job=prune_job,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    default_status=ALWAYS,
+)
+
+
+@dg.schedule(
+    job=daily_job,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=ALWAYS,
+    description="The day's batch, where no ETL slice of the day has started it before.",
+)
+def daily_forecast_schedule(
+    context: dg.ScheduleEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.RunRequest | dg.SkipReason:
+    """Forecast today, 30 minutes late at most."""
+    return _daily(context.instance, home)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[etl_job],
+    request_job=daily_job,
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Starts the day's batch as soon as the first ETL slice of the day is merged.",
+)
+def daily_after_slice(
+    context: dg.RunStatusSensorContext, home: dg.ResourceParam[Home]
+) -> dg.RunRequest | dg.SkipReason:
+    """Forecast today once its first slice is in."""
+    return _daily(context.instance, home)
+
+
+def _daily(instance: dg.DagsterInstance, home: Home) -> dg.RunRequest | dg.SkipReason:
+    try:
+        newest = home.platform.lake.readings.newest()
+        if newest is None:
+            return dg.SkipReason("there are no readings yet")
+        if not any(home.platform.prod.endpoints.live(p).live for p in _plants(home)):
+            return dg.SkipReason("nothing is live: promote a release to production first")
+        day = home.data_now().date().isoformat()
+        age = home.data_now() - newest
+    except MlopsError as error:
+        return dg.SkipReason(str(error))
+    filters = dg.RunsFilter(job_name=daily_job.name, tags={"dagster/partition": day})
+    for run in instance.get_runs(filters):
+        if not run.is_failure_or_canceled:
+            return dg.SkipReason(f"{day} was started by run {run.run_id}")
+    tags = {"mlops/newest_reading": newest.isoformat(), "mlops/age": str(age)}
+    return dg.RunRequest(partition_key=day, run_key=day, tags=tags)
+
+
+def _plants(home: Home) -> Sequence[str]:
+    return home.platform.prod.endpoints.plants()
+
+
+# --- sensors --------------------------------------------------------------------------------
+
+
+@dg.sensor(
+    job=training_job,
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Compares the watched ref with what is registered: adds new circuits as "
+    "partitions, tells changed specs, and trains what changed, in one tick and one run.",
+)
+def config_changes(
+    context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.SensorResult | dg.SkipReason:
+    """Train what the config wants and the registry does not have."""
+    from mlops_assets.flows.plan import plan
+
+    try:
+        platform, config = home.platform, home.config()
+        lines = [line for line in plan(platform, config, now=home.now()) if line.action == "train"]
+        told = stored_versions(context.instance, "circuit_config")
+        news = [
+            fact
+            for fact in config_facts(platform, config)
+            if fact.asset != "circuit_config" or told.get(fact.partition or "") != fact.version
+        ]
+        before = context.cursor
+        changed = platform.config.changed(before, config.commit) if before else ()
+    except MlopsError as error:
+        return dg.SkipReason(str(error))
+    known = set(context.instance.get_dynamic_partitions(str(circuits.name)))
+    new = sorted({str(key) for key in config.circuits} - known)
+    wanted = {str(line.circuit): config.circuits[line.circuit].spec_digest for line in lines}
+    requests = []
+    if wanted:
+        requests.append(
+            dg.RunRequest(
+                # The same wish is asked for once: a circuit that failed waits for a change or a
+                # person.
+                run_key=digest_of(wanted),
+                run_config=_circuits_config("train", sorted(wanted)),
+                tags={
+                    "mlops/config_commit": config.commit,
+                    "mlops/changed_files": json.dumps(list(changed)[:20]),
+                },
+            )
+        )
+    context.log.info("%s: changed %s; to train %s", config.commit, list(changed), len(wanted))
+    only_environment = all(fact.asset == "environment" for fact in news)
+    if not requests and not new and (only_environment or not news):
+        context.update_cursor(config.commit)
+        return dg.SkipReason(f"registered as wanted at {config.commit[:12]}")
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[circuits.build_add_request(new)] if new else [],
+        asset_events=[fact.materialization() for fact in news],
+        cursor=config.commit,
+    )
+
+
+def _circuits_config(op: str, keys: Sequence[str], release: str = "") -> dict[str, Any]:
+    return {"ops": {op: {"config": {"circuits": list(keys), "release": release}}}}
+
+
+@dg.sensor(
+    job=etl_job,
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Starts a slice when raw files wait in the landing zone.",
+)
+def new_raw_files(
+    context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.RunRequest | dg.SkipReason:
+    """Merge files that arrived between two slices."""
+    from mlops_assets.flows.readings import slice_id_of, waiting_files
+
+    try:
+        waiting = waiting_files(home.platform.lake)
+    except (MlopsError, OSError) as error:
+        return dg.SkipReason(str(error))
+    if not waiting:
+        return dg.SkipReason("no new raw files")
+    context.log.info("%s files wait, such as %s", len(waiting), waiting[0].path)
+    return dg.RunRequest(run_key=slice_id_of(waiting))
+
+
+@dg.sensor(
+    jobs=list(STAGE_JOBS.values()),
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Starts a stage as soon as its gate is open, and records requests that expired.",
+)
+def approvals(
+    context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.SensorResult | dg.SkipReason:
+    """Start the next stage of every release that nothing stops."""
+    from mlops_assets.flows.approval import expire
+    from mlops_assets.flows.ledger import views
+
+    try:
+        expired = expire(home.platform, now=home.now())
+        requests = [
+            dg.RunRequest(
+                job_name=STAGE_JOBS[stage].name,
+                run_key=f"{view.release}:{stage}:{nonce}",
+                run_config=_circuits_config(
+                    ASSET_OF[stage], [str(key) for key in view.circuits], view.release
+                ),
+                tags={"mlops/release": view.release, "mlops/stage": stage},
+            )
+            for view in views(home.platform, home.now())
+            for stage, nonce in _ready(context, home, view)
+        ]
+    except MlopsError as error:
+        return dg.SkipReason(str(error))
+    for release in expired:
+        context.log.warning("a request of %s expired: request it again", release)
+    if not requests:
+        return dg.SkipReason("no stage waits for anything but people")
+    return dg.SensorResult(run_requests=requests)
+
+
+def _ready(
+    context: dg.SensorEvaluationContext, home: Home, view: ReleaseView
+) -> Iterator[tuple[Stage, str]]:
+    """Yield the stage of a release whose gate is open, with what makes this opening unique."""
+    from mlops_assets.domain.gates import refusals
+    from mlops_assets.flows.gates import gate
+
+    stages: dict[str, Stage] = {
+        "awaiting_registry": "registry",
+        "registered": "test",
+        "awaiting_production": "production",
+    }
+    stage = stages.get(view.state)
+    if stage is None:
+        return
+    reasons = refusals(gate(home.platform, home.config(), view.release, stage, now=home.now()))
+    if reasons:
+        context.log.info("%s: %s waits: %s", view.release, stage, "; ".join(reasons))
+        return
+    yield stage, view.open_request.nonce if view.open_request else "unattended"
+
+
+@dg.sensor(
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Tells what was decided outside of Dagster, such as a rollback at the terminal.",
+)
+def ledger_reports(
+    context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.SensorResult | dg.SkipReason:
+    """Fill in events of releases and deployments that no run of this database has told."""
+    try:
+        head = str(len(home.platform.ledger.entries()))
+        if head == context.cursor:
+            return dg.SkipReason("the ledger has not moved")
+        told = facts.released(home, home.config())
+        events = [
+            fact.materialization("told from the ledger")
+            for fact in facts.newer(told, _Versions(context.instance))
+        ]
+    except MlopsError as error:
+        return dg.SkipReason(str(error))
+    return dg.SensorResult(asset_events=events, cursor=head)
+
+
+@dg.sensor(
+    job=quality_job,
+    default_status=RUNNING,
+    minimum_interval_seconds=QUALITY_TICK_SECONDS,
+    description="Judges every live circuit when actuals or forecasts arrived: a degraded one fails "
+    "its check, which shows the exact rollback command.",
+)
+def degradation(
+    context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
+) -> dg.SensorResult | dg.SkipReason:
+    """Score again when there is something new to score."""
+    from mlops_assets.flows.deployment import live_deployments
+
+    try:
+        lake = home.platform.lake
+        live = sorted(live_deployments(home.platform.prod))
+        if not live or not lake.readings.exists():
+            return dg.SkipReason("nothing is live")
+        state = f"{lake.readings.version()}:{lake.predictions.version()}"
+    except MlopsError as error:
+        return dg.SkipReason(str(error))
+    if state == context.cursor:
+        return dg.SkipReason("no new actuals and no new forecasts")
+    request = dg.RunRequest(
+        run_key=state, run_config=_circuits_config("forecast_quality", [str(k) for k in live])
+    )
+    return dg.SensorResult(run_requests=[request], cursor=state)
+
+
+@dg.run_failure_sensor(
+    default_status=RUNNING,
+    minimum_interval_seconds=TICK_SECONDS,
+    description="Says which run failed and why, in one line.",
+)
+def run_failures(context: dg.RunFailureSensorContext) -> None:
+    """Log each failed run once."""
+    context.log.error(
+        "run %s of %s failed: %s",
+        context.dagster_run.run_id,
+        context.dagster_run.job_name,
+        context.failure_event.message,
+    )
+
+
+JOBS = [
+    etl_job,
+    training_job,
+    registry_job,
+    test_job,
+    production_job,
+    daily_job,
+    circuit_forecast_job,
+    quality_job,
+    rebuild_job,
+    prune_job,
+]
+SCHEDULES = [etl_schedule, daily_forecast_schedule, prune_schedule]
+SENSORS = [
+    config_changes,
+    new_raw_files,
+    approvals,
+    ledger_reports,
+    degradation,
+    daily_after_slice,
+    run_failures,
+]

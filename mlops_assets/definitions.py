@@ -1,0 +1,43 @@
+"""The Dagster entry point: every asset, check, job, schedule and sensor, put together."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from mlops_assets import automation
+from mlops_assets.assets.config import CIRCUIT_CONFIG, ENVIRONMENT
+from mlops_assets.assets.deployment import production_deployment, registry_model, test_validation
+from mlops_assets.assets.forecast import daily_forecast, predictions
+from mlops_assets.assets.home import Home
+from mlops_assets.assets.quality import forecast_quality
+from mlops_assets.assets.readings import (
+    HISTORIAN_TABLES,
+    SENSOR_FILES,
+    circuit_readings,
+    readings,
+)
+from mlops_assets.assets.training import train
+
+defs = dg.Definitions(
+    assets=[
+        SENSOR_FILES,
+        HISTORIAN_TABLES,
+        readings,
+        circuit_readings,
+        CIRCUIT_CONFIG,
+        ENVIRONMENT,
+        train,
+        registry_model,
+        test_validation,
+        production_deployment,
+        daily_forecast,
+        predictions,
+        forecast_quality,
+    ],
+    jobs=automation.JOBS,
+    schedules=automation.SCHEDULES,
+    sensors=automation.SENSORS,
+    resources={"home": Home()},
+    # Every job is one step that covers many circuits: a process for it alone would be waste.
+    executor=dg.in_process_executor,
+)
