@@ -21,7 +21,9 @@ from mlops_assets.domain.quality import (
     judge,
     quality_frame,
 )
+from mlops_assets.domain.readings import Series
 from mlops_assets.flows.forecast import readable_deployments
+from mlops_assets.flows.ladder import Forecasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from mlops_assets.domain.circuit import Policy
     from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.quality import QualityReport
-    from mlops_assets.domain.readings import Series
     from mlops_assets.ports import Lake, ServingWorkspace, SharedRegistry
+
+# The season of the floor that skill is told against.
+NAIVE_HOURS = 24
 
 
 def score(
@@ -77,31 +81,43 @@ def score_days(
 ) -> tuple[DayQuality, ...]:
     """Score every forecast of days first..last that has actuals, and store what is new."""
     rows = lake.predictions.read(first=first, last=last, circuits=circuits)
-    if rows.is_empty() or not lake.readings.exists():
-        return ()
-    parts = {
-        CircuitKey(plant, circuit): part
-        for (plant, circuit), part in rows.partition_by(
-            "plant_id", "circuit_id", as_dict=True
-        ).items()
-    }
-    windows = {circuit: _window(part) for circuit, part in parts.items()}
-    readings = lake.readings.read(
-        start=min(window.start for window in windows.values()),
-        end=max(window.begin for window in windows.values()),
-        circuits=list(parts),
-        columns=["plant_id", "circuit_id", "timestamp", "value"],
-    )
-    actuals = series_by_circuit(readings, windows, {})
+    parts, actuals = _with_actuals(lake, rows)
     days = tuple(
         day
-        for circuit, part in parts.items()
-        if circuit in actuals
-        for day in _scored(circuit, part, actuals[circuit])
+        for circuit, actual in actuals.items()
+        for day in _scored(circuit, parts[circuit], actual)
     )
     if days:
         lake.quality.replace(quality_frame(days))
     return days
+
+
+def pooled_skill(
+    lake: Lake, *, first: date, last: date, forecasting: Forecasting | None = None
+) -> float | None:
+    """How much of the seasonal naive's error the forecasts of days first..last avoid, pooled.
+
+    That is 1 - WAPE / WAPE of the seasonal naive on the same hours; None while no actual is known.
+    """
+    import numpy as np
+
+    rows = lake.predictions.read(first=first, last=last)
+    parts, actuals = _with_actuals(lake, rows)
+    naive = (forecasting or Forecasting.installed()).seasonal_naive
+    error = floor = 0.0
+    for circuit, actual in actuals.items():
+        for part in parts[circuit].partition_by("issued_for"):
+            scored = _against(part, actual)
+            begin = (part["timestamp"][0] - actual.start) // actual.step
+            before = _known_before(actual, begin)
+            if before is None:
+                continue
+            steps = len(part) + begin - len(before)
+            by_naive = naive(before, steps, NAIVE_HOURS).value[-len(part) :]
+            known = np.isfinite(scored.actual)
+            error += float(np.abs(scored.actual - scored.value)[known].sum())
+            floor += float(np.abs(scored.actual - by_naive)[known].sum())
+    return 1.0 - error / floor if floor > 0 else None
 
 
 def signed_wape(registry: SharedRegistry, deployment: Deployment) -> float | None:
@@ -111,6 +127,34 @@ def signed_wape(registry: SharedRegistry, deployment: Deployment) -> float | Non
         return float(record.tags["wape"])
     except (ModelError, KeyError, ValueError):
         return None
+
+
+def _with_actuals(
+    lake: Lake, rows: pl.DataFrame
+) -> tuple[dict[CircuitKey, pl.DataFrame], dict[CircuitKey, Series]]:
+    """Predictions by circuit, and the readings of their hours and of the history before them."""
+    if rows.is_empty() or not lake.readings.exists():
+        return {}, {}
+    split = rows.partition_by("plant_id", "circuit_id", as_dict=True)
+    parts = {CircuitKey(plant, circuit): part for (plant, circuit), part in split.items()}
+    windows = {circuit: _window(part) for circuit, part in parts.items()}
+    readings = lake.readings.read(
+        start=min(window.start for window in windows.values()),
+        end=max(window.begin for window in windows.values()),
+        circuits=list(parts),
+        columns=["plant_id", "circuit_id", "timestamp", "value"],
+    )
+    return parts, series_by_circuit(readings, windows, {})
+
+
+def _known_before(actual: Series, begin: int) -> Series | None:
+    """The readings before a day, up to the last of them."""
+    import numpy as np
+
+    known = np.flatnonzero(np.isfinite(actual.values[: max(0, begin)]))
+    if not known.size:
+        return None
+    return Series(actual.start, actual.step, actual.values[: int(known[-1]) + 1])
 
 
 def _window(rows: pl.DataFrame) -> Window:

@@ -8,8 +8,9 @@ import pytest
 
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quality import days_of
-from mlops_assets.flows.quality import score, score_days
+from mlops_assets.flows.quality import pooled_skill, score, score_days
 from mlops_assets_tests.fakes.deployment import a_serving
+from mlops_assets_tests.fakes.forecast import FORECASTING
 from mlops_assets_tests.fakes.readings import a_config, readings
 from mlops_assets_tests.fakes.serving import DAY, MIDNIGHT, NOW, Production
 
@@ -146,3 +147,22 @@ def test_forecasts_of_a_zone_meet_the_actuals_of_their_hours(production):
 def test_nothing_predicted_scores_nothing(production):
     production.serve(C1)
     assert score_days(production.lake, first=DAY, last=DAY) == ()
+
+
+def skill(production):
+    days = {"first": DAY - timedelta(days=3), "last": DAY}
+    return pooled_skill(production.lake, **days, forecasting=FORECASTING)
+
+
+def test_skill_is_the_share_of_the_naives_error_that_was_avoided(production):
+    production.serve(C1, add=3.0)
+    for number in range(-1, 1):
+        production.predict(day=DAY + timedelta(days=number))
+    assert skill(production) is None
+    arrive(production, miss=4.0)
+    assert skill(production) == pytest.approx(1 - (24 * 1.0 + 24 * 3.0) / (24 * 4.0))
+
+
+def test_without_predictions_there_is_no_skill(production):
+    production.serve(C1)
+    assert skill(production) is None
