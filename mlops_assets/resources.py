@@ -75,7 +75,8 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
     def engine(workers: int) -> FittingEngine:
         from mlops_assets.engines.processes import ProcessEngine
 
-        return ProcessEngine(workers, slots)
+        # Asked once a training, not once a worker: the answer costs a reading of all config.
+        return ProcessEngine(workers, LocalTrainingSlots(slots.folder, slots.limit))
 
     def renderer() -> NotebookRenderer:
         from mlops_assets.adapters.local.notebook import KernelRenderer

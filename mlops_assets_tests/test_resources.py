@@ -1,0 +1,81 @@
+"""Opening a home: every port wired, nothing heavy loaded before it is needed, or one clear line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from mlops_assets.domain.errors import HomeError
+from mlops_assets.ports import Platform
+from mlops_assets.resources import open_platform
+from mlops_assets.settings import Settings
+from mlops_assets_tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path, config=tmp_path / "config")
+
+
+def describe(settings, **content):
+    settings.layout.home_file.write_text(json.dumps({"format": 1, "kind": "init"} | content))
+
+
+def test_a_folder_that_is_no_home_says_what_to_run(settings):
+    with pytest.raises(HomeError, match="is not a home: make one with `mlops demo` or `mlops init"):
+        open_platform(settings)
+
+
+def test_an_older_home_names_the_command_that_migrates_it(settings):
+    describe(settings, format=0)
+    with pytest.raises(HomeError, match=r"home format 0 is older .*: run `mlops migrate`"):
+        open_platform(settings)
+
+
+def test_a_newer_home_is_not_touched(settings):
+    describe(settings, format=2)
+    with pytest.raises(HomeError, match=r"home format 2 is newer .*: install the mlops that made"):
+        open_platform(settings)
+
+
+@pytest.mark.parametrize("kind", ["init", "demo"])
+def test_every_port_is_served(settings, kind):
+    describe(settings, kind=kind)
+    platform = open_platform(settings)
+    assert platform.kind == kind
+    for part in fields(Platform):
+        assert getattr(platform, part.name) is not None
+    assert platform.clock.now().tzinfo is not None
+
+
+def test_a_clock_may_be_given(settings):
+    describe(settings)
+    clock = FakeClock()
+    assert open_platform(settings, clock).clock is clock
+
+
+def test_opening_writes_nothing(settings):
+    describe(settings)
+    open_platform(settings)
+    assert [path.name for path in settings.home.iterdir()] == ["home.json"]
+
+
+def test_dev_and_the_shared_registry_are_different_places(settings, tmp_path):
+    describe(settings)
+    platform = open_platform(settings)
+    assert platform.dev.models.root == tmp_path / "workspaces" / "dev" / "models"
+    assert platform.registry.models.root == tmp_path / "registry" / "models"
+
+
+def test_importing_this_loads_no_table_model_or_notebook_library():
+    code = (
+        "import sys, mlops_assets.resources\n"
+        "heavy = {'numpy', 'polars', 'pyarrow', 'deltalake', 'statsforecast', 'dagster'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
