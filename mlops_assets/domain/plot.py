@@ -36,7 +36,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 46, 40
 _CHART_POINTS = 700
 _Y_TICKS = 4
 _X_TICKS = 10
-_TICK_STEPS = tuple(timedelta(hours=h) for h in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 2184, 8736))
+_TICK_STEPS = tuple(
+    timedelta(hours=h) for h in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 2184, 8736)
+)
 
 
 @dataclass(frozen=True, slots=True)

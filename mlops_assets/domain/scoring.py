@@ -33,7 +33,7 @@ _LABELS = {
     "r2": "R2",
     "coverage_80": "in the 80 % interval",
     "coverage_95": "in the 95 % interval",
-    "points": "hours scored",
+    "points": "points scored",
 }
 _SHARES = {"wape", "coverage_80", "coverage_95"}
 
@@ -183,8 +183,8 @@ def score_table(
     """The newest hours: forecast and floor against the readings."""
     seen = data.last_timestamp >= forecast.start
     rows = [
-        ("first hour", forecast.start.isoformat(), ""),
-        ("hours with a reading", str(sum(math.isfinite(value) for value in actual)), ""),
+        ("first step", forecast.start.isoformat(), ""),
+        ("steps with a reading", str(sum(math.isfinite(value) for value in actual)), ""),
         (_MAE, figure(_mae(forecast.value, actual)), figure(_mae(floor.value, actual))),
         (_WAPE, share(_wape(forecast.value, actual)), share(_wape(floor.value, actual))),
         ("in the 80 % interval", share(_inside(forecast.lo_80, forecast.hi_80, actual)), ""),

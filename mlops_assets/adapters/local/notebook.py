@@ -111,8 +111,7 @@ class KernelRenderer:
             )
         body, _ = self._exporter.from_notebook_node(node)
         title = escape(str(node.metadata.get("title", "Notebook")))
-        lines = (line.rstrip() for line in body.splitlines())
-        return _PAGE.format(title=title, body="\n".join(filter(None, lines))).encode()
+        return _PAGE.format(title=title, body=body.strip()).encode()
 
 
 class _SameInterpreter(KernelSpecManager):  # type: ignore[misc]  # untyped base
