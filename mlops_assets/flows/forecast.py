@@ -91,6 +91,23 @@ def predict(
     return batch.report(delta_version=delta_version)
 
 
+def issued_days(lake: Lake) -> tuple[date, ...]:
+    """Every day that has predictions, in order."""
+    rows = lake.predictions.read()
+    return () if rows.is_empty() else tuple(rows["issued_for"].unique().sort().to_list())
+
+
+def stored_report(lake: Lake, day: date) -> ForecastReport:
+    """What stands in the table for a day, told as the batch that wrote it told it."""
+    parts = _by_circuit(lake.predictions.read(issued_for=day))
+    told = {
+        circuit: _summary(circuit, part, kept=True, seconds=0.0)
+        for circuit, part in sorted(parts.items())
+    }
+    version = max((one.delta_version for one in told.values()), default=-1)
+    return ForecastReport(issued_for=day, delta_version=version, circuits=told)
+
+
 def known_series(
     lake: Lake,
     ladders: Mapping[CircuitKey, Ladder],

@@ -1,0 +1,285 @@
+"""Runs through Dagster, in this process, on the home's own instance: the UI shows them like any.
+
+Nothing of Dagster loads before one of these functions is called.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, cast
+
+from mlops_assets.domain.errors import DataError, HomeError, MlopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    import dagster as dg
+
+    from mlops_assets.assets.home import Home
+    from mlops_assets.assets.training import Trained
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.forecast import ForecastReport
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.readings import IngestReport
+    from mlops_assets.domain.release import Stage
+    from mlops_assets.domain.training import TrainReport
+    from mlops_assets.flows.plan import PlanLine
+    from mlops_assets.flows.promotion import Promotion
+    from mlops_assets.ports import Progress
+    from mlops_assets.settings import Settings
+
+# Dagster's own lines stay off the terminal; the run's log has them all.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSummary:
+    """What `train` did. ``broken`` are those of ``failed`` that no rule about data left out."""
+
+    release: str | None = None
+    trained: tuple[CircuitKey, ...] = ()
+    skipped: tuple[CircuitKey, ...] = ()
+    failed: Mapping[CircuitKey, str] = field(default_factory=dict)
+    metrics: Mapping[CircuitKey, Mapping[str, float | None]] = field(default_factory=dict)
+    broken: tuple[CircuitKey, ...] = ()
+
+
+def ingest(settings: Settings, raw: Path | None, progress: Progress) -> IngestReport:
+    """Merge one slice of new raw files."""
+    config = {"raw": str(raw.expanduser().absolute()) if raw else ""}
+    home = _run(settings, "etl", progress, ops={"readings": config})
+    return cast("IngestReport", home.answers["readings"])
+
+
+def train(
+    settings: Settings, chosen: Sequence[CircuitKey] | None, progress: Progress
+) -> TrainSummary:
+    """Train what the plan names among the chosen circuits, and cut one release of it."""
+    from mlops_assets.assets.home import Home
+    from mlops_assets.flows.plan import plan
+
+    home = Home(settings, progress)
+    config = home.config()
+    keys = set(config.circuits if chosen is None else chosen)
+    lines = [line for line in plan(home.platform, config, now=home.now()) if line.circuit in keys]
+    standing = _standing(home, config, lines)
+    todo = [str(line.circuit) for line in lines if line.action in {"train", "redeploy"}]
+    if not todo:
+        return _summary(None, standing)
+    _run(settings, "training", progress, ops={"train": {"circuits": todo}}, home=home)
+    return _summary(home.answers["train"], standing)
+
+
+def _standing(
+    home: Home, config: Config, lines: Sequence[PlanLine]
+) -> Mapping[CircuitKey, str | None]:
+    """Return circuits that nothing is to be done for: why they have no model, None if they do."""
+    from mlops_assets.flows.model import effective, first_readings, wanted
+
+    firsts = first_readings(home.platform)
+    models = home.platform.dev.models
+    return {
+        line.circuit: None
+        if wanted(models, effective(config.circuits[line.circuit], firsts))
+        else line.reason
+        for line in lines
+        if line.action == "none" and line.circuit in config.circuits
+    }
+
+
+def _summary(done: Trained | None, standing: Mapping[CircuitKey, str | None]) -> TrainSummary:
+    report = done.report if done else None
+    fallen = done.failed if done else {}
+    left_out = {
+        key
+        for key, outcome in (report.outcomes.items() if report else ())
+        if outcome.left_out or outcome.held
+    } | {key for key, reason in standing.items() if reason and reason.startswith("no readings")}
+    failed = {**{key: reason for key, reason in standing.items() if reason}, **fallen}
+    held = {key for key, outcome in (report.outcomes.items() if report else ()) if outcome.held}
+    skipped = {key for key, reason in standing.items() if not reason}
+    skipped |= set(report.skipped) if report else set()
+    for key in held:
+        failed.pop(key, None)
+    return TrainSummary(
+        release=done.release if done else None,
+        trained=report.trained if report else (),
+        skipped=tuple(sorted(skipped - failed.keys())),
+        failed=dict(sorted(failed.items())),
+        metrics=metrics_of(report) if report else {},
+        broken=tuple(sorted(failed.keys() - left_out)),
+    )
+
+
+def metrics_of(report: TrainReport) -> dict[CircuitKey, dict[str, float | None]]:
+    """Return WAPE of each model beside that of the floor and of the model that was live."""
+    return {
+        key: {
+            "wape": outcome.metrics.wape,
+            "floor": outcome.floor.wape if outcome.floor else None,
+            "incumbent": outcome.incumbent.wape if outcome.incumbent else None,
+        }
+        for key, outcome in report.outcomes.items()
+        if outcome.metrics is not None
+    }
+
+
+def predict(
+    settings: Settings,
+    day: date | None,
+    chosen: Sequence[CircuitKey] | None,
+    progress: Progress,
+) -> ForecastReport:
+    """Forecast one day, today by the data's clock where none is given."""
+    from mlops_assets.assets.home import Home
+
+    home = Home(settings, progress)
+    wanted = day or home.data_now().date()
+    config = {"circuits": [str(key) for key in chosen or ()]}
+    _run(
+        settings,
+        "daily",
+        progress,
+        ops={"daily_forecast": config},
+        partition=wanted.isoformat(),
+        home=home,
+    )
+    return cast("ForecastReport", home.answers["daily_forecast"])
+
+
+def promote(settings: Settings, release: str, stage: Stage, progress: Progress) -> Promotion:
+    """Do a stage of a release if its gate is open."""
+    from mlops_assets.assets.home import Home
+    from mlops_assets.domain import lifecycle
+
+    home = Home(settings, progress)
+    view = lifecycle.find(lifecycle.fold(home.platform.ledger.entries(), None), release)
+    config = {"circuits": [str(key) for key in view.circuits], "release": release}
+    asset = {"registry": "registry_model", "test": "test_validation"}.get(
+        stage, "production_deployment"
+    )
+    _run(settings, stage, progress, ops={asset: config}, home=home)
+    return cast("Promotion", home.answers[stage])
+
+
+def rebuild(settings: Settings, progress: Progress) -> dict[str, int]:
+    """Tell every fact again, and return how many events each asset got."""
+    home = _run(settings, "rebuild", progress)
+    return cast("dict[str, int]", home.answers["rebuild"])
+
+
+def serve(settings: Settings, port: int) -> int:
+    """Run Dagster's web server and daemon on this home until they are stopped."""
+    folder = dagster_home(settings)
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(folder),
+        "MLOPS_HOME": str(settings.home.absolute()),
+        "MLOPS_CONFIG": str(settings.config.absolute()),
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore"),
+    }
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dagster", "dev", "-m", "mlops_assets.definitions", *where],
+        env=environment,
+        cwd=folder,
+    )
+    # Ctrl-C reaches the whole group; whoever stops only us stops them too.
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return the home's DAGSTER_HOME, its settings written from the template where absent."""
+    from mlops_assets.adapters.local.files import write_atomic
+
+    folder = settings.layout.dagster.absolute()
+    settings.layout.kind()
+    path = folder / "dagster.yaml"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, files("mlops_assets").joinpath("dagster.yaml").read_bytes())
+    return folder
+
+
+def _run(
+    settings: Settings,
+    job: str,
+    progress: Progress,
+    *,
+    ops: Mapping[str, Any] | None = None,
+    partition: str | None = None,
+    home: Home | None = None,
+) -> Home:
+    """Run a job to its end and return the home with what its assets answered.
+
+    Raises:
+        MlopsError: why the job could not be done, in one line. Circuits that failed while others
+            went on are part of the answer instead.
+    """
+    from mlops_assets.assets.home import Home
+
+    home = home or Home(settings, progress)
+    folder = dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    before = dict(home.answers)
+    try:
+        result = _execute(folder, job, home, ops or {}, partition)
+    except (MlopsError, OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{folder}: Dagster could not run {job}: {_one_line(error)}; if the disk is full make "
+            "room, if its database is damaged delete it and run `mlops rebuild`"
+        ) from error
+    if home.error is not None:
+        raise home.error
+    if not result.success and home.answers == before:
+        raise HomeError(f"{job}: {_reason(result)}; `mlops ui` shows the run {result.run_id}")
+    return home
+
+
+def _execute(
+    folder: Path, job: str, home: Home, ops: Mapping[str, Any], partition: str | None
+) -> dg.ExecuteInProcessResult:
+    import dagster as dg
+
+    from mlops_assets.definitions import defs
+
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        return defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_config={**_QUIET, "ops": {name: {"config": given} for name, given in ops.items()}},
+            partition_key=partition,
+            resources={"home": home},
+            raise_on_error=False,
+        )
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """Return the first failure of a run in one line."""
+    return next(_failures(result), "it failed")
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        if event.is_step_failure and error is not None:
+            cause = error.cause or error
+            yield _one_line(cause.message)
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:300]
