@@ -36,6 +36,7 @@ def page(platform: Platform, config: Config, release: str, *, now: datetime) -> 
     view = lifecycle.find(lifecycle.fold(platform.ledger.entries(), now), release)
     manifest = manifest_of(platform.ledger, view)
     stage = next_stage(view)
+    verdicts = judge(platform, config, view, stage, now) if stage else ()
     html = render(
         ReleasePage(
             release=release,
@@ -48,7 +49,7 @@ def page(platform: Platform, config: Config, release: str, *, now: datetime) -> 
             config_commit=view.config_commit,
             reviewed=manifest.four_eyes == "required",
             commits=_commits(platform, manifest),
-            verdicts=judge(platform, config, view, stage, now) if stage else (),
+            verdicts=verdicts,
             signatures=[
                 Signature(
                     stage=each.stage,
@@ -62,18 +63,27 @@ def page(platform: Platform, config: Config, release: str, *, now: datetime) -> 
             ],
             circuits=_parts(platform, config, view, manifest),
             rollback_command="mlops rollback --circuit KEY --as YOUR-E-MAIL --reason TEXT",
-            commands=_commands(view, stage),
+            commands=_commands(view, stage, verdicts),
         )
     )
     platform.dev.evidence.publish_page(release, html)
     return html
 
 
-def _commands(view: ReleaseView, stage: Stage | None) -> list[tuple[str, str]]:
+def _commands(
+    view: ReleaseView, stage: Stage | None, verdicts: Sequence[Verdict]
+) -> list[tuple[str, str]]:
     """What a person types to sign, where a signature is what the release waits for."""
     if stage is None or stage == "test" or view.begun is not None:
         return []
     about = f"{view.release} --stage {stage}"
+    if any(verdict.refuses and verdict.gate != f"{stage}_approval" for verdict in verdicts):
+        return [
+            (
+                "Nobody can sign while a check below refuses. This tells what is missing:",
+                f"mlops release request {about}",
+            )
+        ]
     by_hand = "\n".join(
         [
             f"mlops release request {about}",

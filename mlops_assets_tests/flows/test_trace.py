@@ -197,3 +197,12 @@ def test_the_page_of_a_candidate_says_how_to_sign(home):
     assert f"mlops release approve {made} --stage registry --key ~/.ssh/id_ed25519" in html
     assert "ssh-keygen -Y sign -n release-approval.v1@mlops-assets" in html
     assert f"replaces {home.release_id}" in html
+
+
+def test_the_page_of_a_candidate_that_a_check_refuses_offers_no_signing(home):
+    home.edit(C1, reviewers=[ENGINEER])
+    made = home.create(C1)
+    home.dev.evidence.bundles[C1, 2]["metrics.json"] = b"{}"
+    html = page(home.platform, home.config, made).decode()
+    assert "Nobody can sign while a check below refuses" in html
+    assert "mlops release approve" not in html
