@@ -54,7 +54,7 @@ mltable: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml requirements-build.in
-	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
+	$(BIN)/python -m uv pip compile --quiet --python-platform linux --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
 
 clean:
 	rm -rf $(VENV) .venv-mltable .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
