@@ -7,6 +7,7 @@ fresh before the first one changes. A run that was killed is completed by runnin
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,14 @@ from mlops_assets.domain.forecast import (
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 from mlops_assets.domain.readings import window_end
 from mlops_assets.domain.validation import Trial, judge
-from mlops_assets.flows.forecast import known_series
+from mlops_assets.flows.forecast import known_series, write_files
 from mlops_assets.flows.ladder import Forecasting, Ladder, said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    import polars as pl
 
     from mlops_assets.domain.circuit import Policy
     from mlops_assets.domain.deployment import Deployment, LiveManifest
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from mlops_assets.domain.manifest import Entry, Manifest
     from mlops_assets.domain.readings import Series
     from mlops_assets.ports import Endpoints, Lake, ServingWorkspace, SharedRegistry
+
+
+_FILES_AT_ONCE = 8
 
 
 def live_deployments(serving: ServingWorkspace) -> dict[CircuitKey, Deployment]:
@@ -73,6 +79,7 @@ def deploy(
             for plant, part in entries.items()
         }
         check_bytes(registry, (new for part in changes.values() for new in part.values() if new))
+        record(prod.endpoints, (new for part in changes.values() for new in part.values()))
         for plant, part in changes.items():
             swap(prod.endpoints, live[plant], part)
 
@@ -80,13 +87,17 @@ def deploy(
 def swap(
     endpoints: Endpoints, live: LiveManifest, changes: Mapping[CircuitKey, Deployment | None]
 ) -> None:
-    """Change one plant in one step, each deployment recorded before it can be live."""
-    if not changes:
-        return
-    for deployment in changes.values():
-        if deployment is not None:
-            endpoints.record(deployment)
-    endpoints.swap(live, live.with_changes(changes))
+    """Change one plant in one step; the deployments must be recorded already."""
+    if changes:
+        endpoints.swap(live, live.with_changes(changes))
+
+
+def record(endpoints: Endpoints, changes: Iterable[Deployment | None]) -> None:
+    """Keep deployments for good before any of them can be live; they wait for the disk together."""
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        wanted = [pool.submit(endpoints.record, new) for new in changes if new is not None]
+        for done in wanted:
+            done.result()
 
 
 def check_bytes(
@@ -197,19 +208,20 @@ def validate_in_test(
     version = lake.readings.version()
     series = known_series(lake, ladders, windows, version=version)
     verdicts: dict[CircuitKey, tuple[Verdict, ...]] = {}
+    files: dict[CircuitKey, pl.DataFrame] = {}
     for circuit, ladder in ladders.items():
         window = windows[circuit]
         trial = _try(ladder, series.get(circuit), window, loading=loading[circuit])
         verdicts[circuit] = judge(trial, ladder.deployment.serving, policy.gates)
         if all(verdict.passed for verdict in verdicts[circuit]):
-            rows = frame_of(
+            files[circuit] = frame_of(
                 filter(None, [_issue(ladder.deployment, trial)]),
                 issued_for=days[circuit],
                 data_version=str(version),
                 issued_at=now,
                 hindcast={circuit: is_hindcast(data_now, window.begin)},
             )
-            test.predictions.write(circuit, days[circuit], rows)
+    write_files(test, days, files)
     return verdicts
 
 
@@ -258,6 +270,7 @@ def _put_on_test(test: ServingWorkspace, manifest: Manifest) -> dict[CircuitKey,
                     deployments[entry.circuit] = new
                 if live.of(entry.circuit) != new:
                     changes[entry.circuit] = new
+            record(test.endpoints, changes.values())
             swap(test.endpoints, live, changes)
     return deployments
 

@@ -290,7 +290,8 @@ def _store(
         written = pl.concat([issued[circuit] for circuit in sorted(issued)])
         lake.predictions.replace(written, issued_for=batch.day)
         batch.rows = len(written)
-    _write_files(prod, batch.day, {**issued, **batch.kept})
+    parts = {**issued, **batch.kept}
+    write_files(prod, dict.fromkeys(parts, batch.day), parts)
     for circuit, part in (*issued.items(), *batch.kept.items()):
         batch.done[circuit] = _summary(
             circuit,
@@ -300,15 +301,18 @@ def _store(
         )
 
 
-def _write_files(
-    prod: ServingWorkspace, day: date, parts: Mapping[CircuitKey, pl.DataFrame]
+def write_files(
+    serving: ServingWorkspace,
+    days: Mapping[CircuitKey, date],
+    parts: Mapping[CircuitKey, pl.DataFrame],
 ) -> None:
-    """Write every circuit's file; they wait for the disk side by side."""
+    """Write every circuit's file; they wait for the disk together."""
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-        for done in [
-            pool.submit(prod.predictions.write, circuit, day, part)
+        wanted = [
+            pool.submit(serving.predictions.write, circuit, days[circuit], part)
             for circuit, part in parts.items()
-        ]:
+        ]
+        for done in wanted:
             done.result()
 
 
