@@ -418,6 +418,19 @@ class ConfigRepository(Protocol):
         """Every text ever anchored, oldest first."""
 
 
+class HomePlace(Protocol):
+    """Where a home lies, while it is made."""
+
+    def begin(self, document: Mapping[str, Any]) -> bool:
+        """Claim an empty place for what ``document`` says; True when it is whole already.
+
+        HomeError when something else is there.
+        """
+
+    def finish(self) -> None:
+        """Say that the home is whole."""
+
+
 # --- what serves them -----------------------------------------------------------------------
 
 

@@ -6,26 +6,38 @@ Dagster's assets and the command line get the same `Platform` from here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, assert_never
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from mlops_assets.domain.errors import HomeError
 from mlops_assets.settings import WATCHED_REF, LocalBackend
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
+    from mlops_assets.adapters.local.config import GitConfigRepository
+    from mlops_assets.domain.circuit import Config, Effort
+    from mlops_assets.flows.home import NewHome
     from mlops_assets.ports import (
         Clock,
-        ConfigRepository,
         DevWorkspace,
         FittingEngine,
         Lake,
         LandingZone,
         NotebookRenderer,
         Platform,
+        Progress,
         ServingWorkspace,
         SharedRegistry,
     )
     from mlops_assets.settings import HomeLayout, Settings
+
+# Throw-away people of a demo and their roles.
+DEMO_PEOPLE: Mapping[str, Sequence[str]] = {
+    "engineer@demo.example": ("ml_engineer",),
+    "manager@demo.example": ("engineering_manager",),
+    "reviewer@demo.example": ("reviewer",),
+}
 
 
 def open_platform(settings: Settings, clock: Clock | None = None) -> Platform:
@@ -48,11 +60,130 @@ def landing_zone(folder: Path) -> LandingZone:
     return LocalLandingZone(folder)
 
 
-def config_repository(settings: Settings) -> ConfigRepository:
+def config_repository(settings: Settings) -> GitConfigRepository:
     """Return the config repository, also where there is no home yet."""
     from mlops_assets.adapters.local.config import GitConfigRepository
 
     return GitConfigRepository(settings.config, WATCHED_REF)
+
+
+def initialise(
+    settings: Settings,
+    *,
+    readings: Path | None = None,
+    features: Sequence[str] = (),
+    horizon: int = 24,
+    effort: Effort = "balanced",
+    four_eyes: Literal["required", "off"] = "required",
+    clock: Clock | None = None,
+) -> dict[str, Any]:
+    """Make a home; returns plants, circuits and the most frequent interval.
+
+    Without readings it watches the config folder that is there, where that lies in a git
+    repository and is not the shipped one, and else begins with a copy of the shipped config.
+    """
+    from mlops_assets.adapters.local.clock import SystemClock
+    from mlops_assets.flows import home
+
+    now = (clock or SystemClock()).now()
+    new = _new_home(settings.layout)
+    if readings is None:
+        wish = home.Wish(kind="init", four_eyes=four_eyes)
+        existing = config_repository(settings)
+        own = settings.config.resolve() not in (settings.layout.config.resolve(), _shipped_folder())
+        if own and existing.exists():
+            return home.adopt(new, wish, existing, now=now)
+        return home.initialise(new, wish, template=shipped_config(), now=now)
+    wish = home.Wish(
+        kind="init", four_eyes=four_eyes, features=tuple(features), horizon=horizon, effort=effort
+    )
+    return home.initialise(
+        new, wish, template=shipped_config(), readings=landing_zone(readings), now=now
+    )
+
+
+def initialise_demo(
+    settings: Settings,
+    *,
+    people: Mapping[str, Sequence[str]] = DEMO_PEOPLE,
+    readings: Path | None = None,
+    circuits: int | None = None,
+    horizon: int | None = None,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> dict[str, Any]:
+    """Make a home for a demo: ``people`` maps each throw-away person's e-mail to roles.
+
+    Their keys lie in the home; without readings, a simulated company's raw files are sent.
+    """
+    from mlops_assets.adapters.local.clock import SystemClock
+    from mlops_assets.adapters.local.home import LocalHome
+    from mlops_assets.domain.signature import public_key_of
+    from mlops_assets.domain.trust import Person, Signer
+    from mlops_assets.flows import home
+    from mlops_assets.flows.simulation import send
+
+    place = LocalHome(settings.layout)
+
+    def trusted() -> tuple[list[Person], list[Signer]]:
+        return (
+            [Person(email=each, roles=tuple(people[each]), git_emails=(each,)) for each in people],
+            [Signer(principal=each, key=public_key_of(place.key(each))) for each in people],
+        )
+
+    def simulate(landing: LandingZone, config: Config) -> None:
+        send(landing, config, progress=progress)
+
+    return home.initialise(
+        _new_home(settings.layout),
+        home.Wish(kind="demo", horizon=horizon, effort=effort, circuits=circuits),
+        template=shipped_config(),
+        now=(clock or SystemClock()).now(),
+        readings=landing_zone(readings) if readings else None,
+        people=trusted,
+        simulate=simulate,
+        progress=progress,
+    )
+
+
+def migrate_home(settings: Settings) -> list[str]:
+    """Bring a home to this version's format; returns what was done, nothing where it has it."""
+    layout = settings.layout
+    if layout.home_format() == 0:
+        raise HomeError(
+            f"{layout.root}: home format 0 was never released: make a new home with `mlops init` "
+            f"and the files of {layout.raw}"
+        )
+    layout.kind()
+    return []
+
+
+def shipped_config() -> Mapping[str, bytes]:
+    """Return the config that comes with the project: what a new home begins with."""
+    from mlops_assets.adapters.local.config import GitConfigRepository
+
+    return GitConfigRepository(_shipped_folder()).working_files()
+
+
+def _shipped_folder() -> Path:
+    package = Path(__file__).resolve().parent
+    inside = package / "shipped_config"
+    return inside if inside.is_dir() else package.parent / "config"
+
+
+def _new_home(layout: HomeLayout) -> NewHome:
+    from mlops_assets.adapters.local.config import GitConfigRepository
+    from mlops_assets.adapters.local.home import LocalHome
+    from mlops_assets.adapters.local.ledger import LocalLedger
+    from mlops_assets.flows.home import NewHome
+
+    return NewHome(
+        place=LocalHome(layout),
+        config=lambda: GitConfigRepository.create(layout.config, WATCHED_REF),
+        ledger=lambda config: LocalLedger(layout.ledger, config.anchor, config.anchored),
+        landing=landing_zone(layout.raw),
+    )
 
 
 def _open_local(settings: Settings, clock: Clock | None) -> Platform:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlops_assets.domain.errors import HomeError
 
@@ -175,17 +175,8 @@ class HomeLayout:
 
     def kind(self) -> HomeKind:
         """Return how the home was made; HomeError in one line when it cannot be used."""
-        if not self.home_file.exists():
-            raise HomeError(self._absence())
-        try:
-            document = json.loads(self.home_file.read_bytes())
-            home_format, kind = document["format"], document["kind"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise HomeError(
-                f"{self.home_file}: not the description of a home; restore it from a backup"
-            ) from error
-        if type(home_format) is not int:
-            raise HomeError(f"{self.home_file}: format is {home_format!r}, not a whole number")
+        document = self._description()
+        home_format, kind = self.home_format(), document.get("kind")
         if home_format < HOME_FORMAT:
             raise HomeError(
                 f"{self.root}: home format {home_format} is older than {HOME_FORMAT}, which this "
@@ -201,6 +192,26 @@ class HomeLayout:
         if kind == "demo":
             return "demo"
         raise HomeError(f"{self.home_file}: kind is {kind!r}, neither init nor demo")
+
+    def home_format(self) -> int:
+        """Return the home's format, which may be another than ours."""
+        home_format = self._description().get("format")
+        if type(home_format) is not int:
+            raise HomeError(f"{self.home_file}: format is {home_format!r}, not a whole number")
+        return home_format
+
+    def _description(self) -> dict[str, Any]:
+        if not self.home_file.exists():
+            raise HomeError(self._absence())
+        try:
+            document = json.loads(self.home_file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise HomeError(
+                f"{self.home_file}: not the description of a home; restore it from a backup"
+            ) from error
+        if not isinstance(document, dict):
+            raise HomeError(f"{self.home_file}: not the description of a home")
+        return document
 
     def _absence(self) -> str:
         if self.intent_file.exists():

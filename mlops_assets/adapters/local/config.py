@@ -64,6 +64,10 @@ class GitConfigRepository:
             flush_folder(folder)
         return cls(folder, ref)
 
+    def exists(self) -> bool:
+        """Whether the folder is there and lies in a git repository."""
+        return self._folder.is_dir() and self._top() is not None
+
     @property
     def ref(self) -> str:
         """The watched ref."""
