@@ -19,11 +19,23 @@ if TYPE_CHECKING:
 
     from mlops_assets.cli.session import Session
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.domain.release import ReleaseView, Stage
+    from mlops_assets.domain.release import ReleaseView, Stage, State
 
 ENGINEER = "engineer@demo.example"
 MANAGER = "manager@demo.example"
+PEOPLE = {ENGINEER: ("ml_engineer",), MANAGER: ("engineering_manager",)}
 DAYS = 7
+_STAGES: tuple[tuple[Stage, str | None], ...] = (
+    ("registry", ENGINEER),
+    ("test", None),
+    ("production", MANAGER),
+)
+# What is done already when the demo goes on where it was stopped.
+_BEHIND: Mapping[State, tuple[Stage, ...]] = {
+    "registered": ("registry",),
+    "tested": ("registry", "test"),
+    "awaiting_production": ("registry", "test"),
+}
 # A release that loses circuits to a gate is followed by one without them; each loses at least one.
 _ROUNDS = 8
 
@@ -75,34 +87,21 @@ class Demo:
 
     def _promote(self, view: ReleaseView) -> None:
         """Sign and do the stages of one release, or leave out the circuits that gates refuse."""
-        session, release = self.session, view.release
-        for stage, principal in (("registry", ENGINEER), ("test", None), ("production", MANAGER)):
+        for stage, principal in _STAGES:
+            if stage in _BEHIND.get(self._state(view.release), ()):
+                continue
             if principal is not None and self._refuses(view, stage, principal):
                 return
-            try:
-                done = launch.promote(session.settings, release, stage, session.progress)
-            except MlopsError:
-                # Done already in an earlier run, which was stopped before a later stage.
-                if stage in self._behind(release):
-                    continue
-                raise
+            done = launch.promote(self.session.settings, view.release, stage, self.session.progress)
             if done.refused:
                 self._leave_out(done.refused)
                 return
 
-    def _behind(self, release: str) -> Sequence[str]:
+    def _state(self, release: str) -> State:
+        from mlops_assets.domain.lifecycle import find
         from mlops_assets.flows.ledger import views
 
-        for view in views(self.session.platform, self.session.now()):
-            if view.release == release:
-                match view.state:
-                    case "registered":
-                        return ("registry",)
-                    case "tested" | "awaiting_production":
-                        return ("registry", "test")
-                    case "deployed":
-                        return ("registry", "test", "production")
-        return ()
+        return find(views(self.session.platform, self.session.now()), release).state
 
     def _refuses(self, view: ReleaseView, stage: Stage, principal: str) -> bool:
         """Sign a stage; when gates refuse, reject the release and note its circuits."""
@@ -111,8 +110,6 @@ class Demo:
         from mlops_assets.flows.ledger import manifest_of
 
         session, platform, config = self.session, self.session.platform, self.session.desired()
-        if stage in self._behind(view.release):
-            return False
         key = (session.settings.home / "demo_keys" / principal).read_bytes()
         window = request(platform, config, view.release, stage, now=session.now())
         if not window.missing:

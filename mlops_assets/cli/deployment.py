@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,7 +43,7 @@ def rollback(  # noqa: PLR0917 click passes options by name
     report = roll_back(
         session.platform, chosen, to=to, operator=operator, reason=reason, now=session.now()
     )
-    document = {
+    document: dict[str, Any] = {
         "circuits": [str(key) for key in report.circuits],
         "from": {str(key): value for key, value in report.from_.items()},
         "to": {str(key): value for key, value in report.to.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,7 +29,7 @@ def predict(session: Session, day: date | None, circuits: tuple[str, ...]) -> No
     chosen = session.circuits(circuits, known) if circuits else None
     report = launch(session.settings, day, chosen, session.progress)
     done = report.circuits
-    document = {
+    document: dict[str, Any] = {
         "date": report.issued_for,
         "predicted": len(done),
         "kept": sorted(str(key) for key, one in done.items() if one.kept),

@@ -12,6 +12,7 @@ from mlops_assets.cli.session import Refused, table
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
+    from mlops_assets.domain.circuit import Effort
 
 _READINGS = click.Path(path_type=Path)
 _EFFORT = click.Choice(["fast", "balanced", "best"])
@@ -24,7 +25,7 @@ _EFFORT = click.Choice(["fast", "balanced", "best"])
 @click.option("--effort", type=_EFFORT, default="balanced")
 @explains
 def init(
-    session: Session, readings: Path | None, features: tuple[str, ...], horizon: int, effort: str
+    session: Session, readings: Path | None, features: tuple[str, ...], horizon: int, effort: Effort
 ) -> None:
     """Make a home: its folders, its config repository, ledger entry 0."""
     from mlops_assets.resources import initialise
@@ -55,14 +56,15 @@ def demo(
     readings: Path | None,
     circuits: int | None,
     horizon: int,
-    effort: str | None,
+    effort: Effort | None,
 ) -> None:
     """The whole loop in a fresh home, from readings to daily predictions."""
-    from mlops_assets.cli.demo import Demo
+    from mlops_assets.cli.demo import PEOPLE, Demo
     from mlops_assets.resources import initialise_demo
 
     initialise_demo(
         session.settings,
+        people=PEOPLE,
         readings=readings,
         circuits=circuits,
         horizon=horizon,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_assets.cli.option import circuit_option, explains
-from mlops_assets.cli.session import table
+from mlops_assets.cli.session import Refused, table
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
     from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.training import TrainReport
+    from mlops_assets.launch import TrainSummary
 
 
 @click.command()
@@ -26,16 +28,19 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
     config = session.desired(ref=ref)
     known = sorted(config.circuits)
     chosen: list[CircuitKey] | None = session.circuits(circuits, known) if circuits else None
+    summary: TrainReport | TrainSummary
     if ref is not None:
         from mlops_assets.flows.model import compare_ref
 
         summary = compare_ref(
             session.platform, config, chosen, now=session.now(), progress=session.progress
         )
+        broken: tuple[CircuitKey, ...] = tuple(summary.failed)
     else:
         from mlops_assets.launch import train as launch
 
         summary = launch(session.settings, chosen, session.progress)
+        broken = summary.broken
     document: dict[str, Any] = {
         "release": summary.release,
         "trained": list(summary.trained),
@@ -44,6 +49,9 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
         "metrics": dict(summary.metrics),
     }
     session.answer(document, lambda: _lines(document))
+    if broken:
+        reasons = "; ".join(f"{key}: {summary.failed[key]}" for key in broken)
+        raise Refused(f"train: {len(broken)} circuit(s) failed: {reasons}")
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

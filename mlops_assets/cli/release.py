@@ -283,7 +283,7 @@ def promote(session: Session, release_id: str, stage: Stage) -> None:
     from mlops_assets.launch import promote as launch
 
     done = launch(session.settings, release_id, stage, session.progress)
-    document = {
+    document: dict[str, Any] = {
         "release": done.release,
         "stage": done.stage,
         "state": done.state,
