@@ -173,7 +173,7 @@ def test_closing_ends_the_kernel_and_its_folder(home):
     assert gone(pid, seconds=5)
 
 
-def test_a_kernel_ends_when_the_process_that_started_it_is_killed(home):
+def test_a_kernel_ends_when_the_process_that_started_it_is_killed(home, tmp_path):
     program = (
         "import sys, time, json; from pathlib import Path\n"
         "from mlops_assets.adapters.local.notebook import KernelRenderer\n"
@@ -182,7 +182,11 @@ def test_a_kernel_ends_when_the_process_that_started_it_is_killed(home):
         "cell = json.loads(out.ipynb)['cells'][0]\n"
         "print(cell['outputs'][0]['data']['text/plain'], flush=True); time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert process.stdout is not None
     kernel = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
