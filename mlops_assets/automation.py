@@ -12,7 +12,7 @@ from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.deployment import ASSET_OF
 from mlops_assets.assets.events import EventWriter, stored_versions
 from mlops_assets.assets.home import Home
-from mlops_assets.assets.partitions import add_circuits, circuits
+from mlops_assets.assets.partitions import add_circuits, circuits, launch_on
 from mlops_assets.assets.training import STEPS
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
@@ -206,18 +206,21 @@ def config_changes(
         changed = platform.config.changed(before, config.commit) if before else ()
     except MlopsError as error:
         return dg.SkipReason(str(error))
-    known = set(context.instance.get_dynamic_partitions(str(circuits.name)))
-    new = sorted({str(key) for key in config.circuits} - known)
+    order = context.instance.get_dynamic_partitions(str(circuits.name))
+    new = sorted({str(key) for key in config.circuits} - set(order))
     wanted = {str(line.circuit): config.circuits[line.circuit].spec_digest for line in lines}
     requests = []
     if wanted:
+        launch = launch_on([*order, *new], wanted)
         requests.append(
             dg.RunRequest(
                 # The same wish is asked for once: a circuit that failed waits for a change or a
                 # person.
                 run_key=digest_of(wanted),
-                run_config=_circuits_config("train", sorted(wanted)),
+                partition_key=launch.partition_key,
+                run_config={"ops": {"train": {"config": launch.config}}},
                 tags={
+                    **launch.tags,
                     "mlops/config_commit": config.commit,
                     "mlops/changed_files": json.dumps(list(changed)[:20]),
                 },
@@ -236,8 +239,27 @@ def config_changes(
     )
 
 
-def _circuits_config(op: str, keys: Sequence[str], release: str = "") -> dict[str, Any]:
-    return {"ops": {op: {"config": {"circuits": list(keys), "release": release}}}}
+def _request(
+    context: dg.SensorEvaluationContext,
+    job: str,
+    asset: str,
+    keys: Sequence[CircuitKey],
+    *,
+    run_key: str,
+    release: str = "",
+) -> dg.RunRequest:
+    """Ask for one run of an asset over circuits that are partitions."""
+    add_circuits(context.instance, keys)
+    order = context.instance.get_dynamic_partitions(str(circuits.name))
+    launch = launch_on(order, [str(key) for key in keys], release=release)
+    about = {"mlops/release": release} if release else {}
+    return dg.RunRequest(
+        job_name=job,
+        run_key=run_key,
+        partition_key=launch.partition_key,
+        run_config={"ops": {asset: {"config": launch.config}}},
+        tags={**launch.tags, **about},
+    )
 
 
 @dg.sensor(
@@ -278,13 +300,13 @@ def approvals(
     try:
         expired = expire(home.platform, now=home.now())
         requests = [
-            dg.RunRequest(
-                job_name=STAGE_JOBS[stage].name,
+            _request(
+                context,
+                stage,
+                ASSET_OF[stage],
+                view.circuits,
                 run_key=f"{view.release}:{stage}:{nonce}",
-                run_config=_circuits_config(
-                    ASSET_OF[stage], [str(key) for key in view.circuits], view.release
-                ),
-                tags={"mlops/release": view.release, "mlops/stage": stage},
+                release=view.release,
             )
             for view in views(home.platform, home.now())
             for stage, nonce in _ready(context, home, view)
@@ -366,9 +388,7 @@ def degradation(
         return dg.SkipReason(str(error))
     if state == context.cursor:
         return dg.SkipReason("no new actuals and no new forecasts")
-    request = dg.RunRequest(
-        run_key=state, run_config=_circuits_config("forecast_quality", [str(k) for k in live])
-    )
+    request = _request(context, "quality", "forecast_quality", live, run_key=state)
     return dg.SensorResult(run_requests=[request], cursor=state)
 
 

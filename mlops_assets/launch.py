@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
@@ -73,47 +74,54 @@ def train(
     todo = [str(line.circuit) for line in lines if line.action in {"train", "redeploy"}]
     if not todo:
         return _summary(None, standing)
-    _run(settings, "training", progress, ops={"train": {"circuits": todo}}, home=home)
+    _run_on(settings, "training", "train", todo, home)
     return _summary(home.answers["train"], standing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A circuit that nothing is to be done for; ``reason`` says why it has no model, if so."""
+
+    reason: str | None
+    left_out: bool
 
 
 def _standing(
     home: Home, config: Config, lines: Sequence[PlanLine]
-) -> Mapping[CircuitKey, str | None]:
-    """Return circuits that nothing is to be done for: why they have no model, None if they do."""
+) -> Mapping[CircuitKey, _Standing]:
+    from mlops_assets.domain.training_data import data_end
     from mlops_assets.flows.model import effective, first_readings, wanted
 
-    firsts = first_readings(home.platform)
-    models = home.platform.dev.models
-    return {
-        line.circuit: None
-        if wanted(models, effective(config.circuits[line.circuit], firsts))
-        else line.reason
-        for line in lines
-        if line.action == "none" and line.circuit in config.circuits
+    firsts, models = first_readings(home.platform), home.platform.dev.models
+    standing = {}
+    for line in lines:
+        if line.action == "none" and line.circuit in config.circuits:
+            circuit = effective(config.circuits[line.circuit], firsts)
+            end = data_end(circuit.spec.cutoff_date, circuit.spec.timezone)
+            first = firsts.get(line.circuit)
+            reason = None if wanted(models, circuit) else line.reason
+            standing[line.circuit] = _Standing(reason, first is None or first >= end)
+    return standing
+
+
+def _summary(done: Trained | None, standing: Mapping[CircuitKey, _Standing]) -> TrainSummary:
+    outcomes = done.report.outcomes if done and done.report else {}
+    failed = {key: one.reason for key, one in standing.items() if one.reason}
+    failed |= {
+        key: reason
+        for key, reason in (done.failed.items() if done else ())
+        if key not in outcomes or not outcomes[key].held
     }
-
-
-def _summary(done: Trained | None, standing: Mapping[CircuitKey, str | None]) -> TrainSummary:
-    report = done.report if done else None
-    fallen = done.failed if done else {}
-    left_out = {
-        key
-        for key, outcome in (report.outcomes.items() if report else ())
-        if outcome.left_out or outcome.held
-    } | {key for key, reason in standing.items() if reason and reason.startswith("no readings")}
-    failed = {**{key: reason for key, reason in standing.items() if reason}, **fallen}
-    held = {key for key, outcome in (report.outcomes.items() if report else ()) if outcome.held}
-    skipped = {key for key, reason in standing.items() if not reason}
-    skipped |= set(report.skipped) if report else set()
-    for key in held:
-        failed.pop(key, None)
+    left_out = {key for key, one in outcomes.items() if one.left_out}
+    left_out |= {key for key, one in standing.items() if one.left_out}
+    skipped = {key for key, one in standing.items() if not one.reason}
+    skipped |= {key for key, one in outcomes.items() if one.status == "unchanged"}
     return TrainSummary(
         release=done.release if done else None,
-        trained=report.trained if report else (),
+        trained=tuple(key for key, one in outcomes.items() if one.status == "trained"),
         skipped=tuple(sorted(skipped - failed.keys())),
         failed=dict(sorted(failed.items())),
-        metrics=metrics_of(report) if report else {},
+        metrics=metrics_of(done.report) if done and done.report else {},
         broken=tuple(sorted(failed.keys() - left_out)),
     )
 
@@ -161,11 +169,11 @@ def promote(settings: Settings, release: str, stage: Stage, progress: Progress) 
 
     home = Home(settings, progress)
     view = lifecycle.find(lifecycle.fold(home.platform.ledger.entries(), None), release)
-    config = {"circuits": [str(key) for key in view.circuits], "release": release}
     asset = {"registry": "registry_model", "test": "test_validation"}.get(
         stage, "production_deployment"
     )
-    _run(settings, stage, progress, ops={asset: config}, home=home)
+    keys = [str(key) for key in view.circuits]
+    _run_on(settings, stage, asset, keys, home, release=release)
     return cast("Promotion", home.answers[stage])
 
 
@@ -213,13 +221,36 @@ def dagster_home(settings: Settings) -> Path:
     return folder
 
 
+def _run_on(
+    settings: Settings, job: str, asset: str, keys: Sequence[str], home: Home, *, release: str = ""
+) -> None:
+    """Run a job on a set of circuits in one run."""
+    from mlops_assets.assets.partitions import add_circuits, circuits, launch_on
+    from mlops_assets.domain.identifiers import CircuitKey
+
+    with _instance(dagster_home(settings), job) as instance:
+        add_circuits(instance, [CircuitKey.parse(key) for key in keys])
+        order = instance.get_dynamic_partitions(str(circuits.name))
+    how = launch_on(order, keys, release=release)
+    _run(
+        settings,
+        job,
+        home.progress,
+        ops={asset: how.config},
+        partition=how.partition_key,
+        tags=how.tags,
+        home=home,
+    )
+
+
 def _run(
     settings: Settings,
     job: str,
-    progress: Progress,
+    progress: Progress | None,
     *,
     ops: Mapping[str, Any] | None = None,
     partition: str | None = None,
+    tags: Mapping[str, str] | None = None,
     home: Home | None = None,
 ) -> Home:
     """Run a job to its end and return the home with what its assets answered.
@@ -233,16 +264,21 @@ def _run(
     home = home or Home(settings, progress)
     folder = dagster_home(settings)
     os.environ["DAGSTER_HOME"] = str(folder)
+    from mlops_assets.definitions import defs
+
     before = dict(home.answers)
-    try:
-        result = _execute(folder, job, home, ops or {}, partition)
-    except (MlopsError, OSError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        raise DataError(
-            f"{folder}: Dagster could not run {job}: {_one_line(error)}; if the disk is full make "
-            "room, if its database is damaged delete it and run `mlops rebuild`"
-        ) from error
+    with _instance(folder, job) as instance:
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_config={
+                **_QUIET,
+                "ops": {name: {"config": given} for name, given in (ops or {}).items()},
+            },
+            partition_key=partition,
+            tags=dict(tags or {}),
+            resources={"home": home},
+            raise_on_error=False,
+        )
     if home.error is not None:
         raise home.error
     if not result.success and home.answers == before:
@@ -250,21 +286,21 @@ def _run(
     return home
 
 
-def _execute(
-    folder: Path, job: str, home: Home, ops: Mapping[str, Any], partition: str | None
-) -> dg.ExecuteInProcessResult:
+@contextmanager
+def _instance(folder: Path, job: str) -> Iterator[dg.DagsterInstance]:
+    """Open the home's Dagster instance; whatever it cannot do is one line."""
     import dagster as dg
 
-    from mlops_assets.definitions import defs
-
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        return defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            run_config={**_QUIET, "ops": {name: {"config": given} for name, given in ops.items()}},
-            partition_key=partition,
-            resources={"home": home},
-            raise_on_error=False,
-        )
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except (MlopsError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{folder}: Dagster could not run {job}: {_one_line(error)}; if the disk is full make "
+            "room, if its database is damaged delete it and run `mlops rebuild`"
+        ) from error
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

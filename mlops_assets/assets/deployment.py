@@ -169,14 +169,12 @@ def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> Non
     except dg.Failure as failure:
         if isinstance(home.error, RefusedError):
             _tell_refusal(writer, view, stage, verdicts, home.error)
-            writer.close(context.selected_asset_check_keys)
         reason = failure.description or "refused"
         writer.refuse({asset: dict.fromkeys(view.circuits, reason)}, said=reason)
         raise
     home.answers[stage] = promotion
     with home.explained():
         _tell(writer, home, promotion, manifest, verdicts)
-    writer.close(context.selected_asset_check_keys)
     failed = {asset: promotion.refused}
     writer.refuse(failed)
 

@@ -141,7 +141,6 @@ class EventWriter:
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context
-        self._passed: dict[tuple[str, str], list[int]] = {}
         self._known: dict[tuple[str, str], frozenset[str]] = {}
 
     def materialized(
@@ -157,8 +156,6 @@ class EventWriter:
         """Log check evaluations, targeting the partition's newest materialization."""
         target = self._newest(asset, partition)
         for verdict in verdicts:
-            counts = self._passed.setdefault((asset, verdict.gate), [0, 0])
-            counts[0 if verdict.passed else 1] += 1
             self._context.log_event(
                 dg.AssetCheckEvaluation(
                     asset_key=dg.AssetKey(asset),
@@ -216,33 +213,16 @@ class EventWriter:
     def _plan(self, asset: str, partitions: Iterable[str]) -> None:
         """Say that this run was to materialize partitions: those it did not then show as failed."""
         run, instance = self._context.run, self._context.instance
-        if run.is_partitioned and dg.AssetKey(asset) in self._context.selected_asset_keys:
-            return
-        for partition in partitions:
-            planned = AssetMaterializationPlannedData(
+        planned = dg.AssetKey(asset) in self._context.selected_asset_keys
+        known = set(self._context.partition_keys) if planned else set()
+        for partition in sorted(set(partitions) - known):
+            data = AssetMaterializationPlannedData(
                 dg.AssetKey(asset), partition=partition, partitions_subset=None
             )
             event = DagsterEvent.build_asset_materialization_planned_event(
-                run.job_name, str(self._context.op_handle), planned
+                run.job_name, str(self._context.op_handle), data
             )
             instance.report_dagster_event(event, run.run_id)
-
-    def close(self, checks: Iterable[dg.AssetCheckKey]) -> None:
-        """Answer the checks that Dagster planned for a run without partitions, one line each."""
-        if self._context.run.is_partitioned:
-            return
-        for key in checks:
-            asset = key.asset_key.to_user_string()
-            passed, failed = self._passed.get((asset, key.name), [0, 0])
-            self._context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=key.asset_key,
-                    check_name=key.name,
-                    passed=not failed,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{passed} partitions passed, {failed} failed",
-                )
-            )
 
     def _newest(
         self, asset: str, partition: str | None

@@ -203,6 +203,5 @@ def predictions(
             writer.materialized(
                 prediction_fact(forecast), prediction_verdicts(forecast), status=_status(forecast)
             )
-    writer.close(context.selected_asset_check_keys)
     writer.refuse({"predictions": report.failed})
     yield from ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,9 +10,11 @@ import dagster as dg
 from mlops_assets.domain.identifiers import CircuitKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 BACKFILL_TAG = "dagster/backfill"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 circuits = dg.DynamicPartitionsDefinition(name="circuits")
 # From long ago, so that any history can be forecast again, to tomorrow.
@@ -33,8 +36,8 @@ def newest(asset: str) -> dg.AssetDep:
     return dg.AssetDep(asset, partition_mapping=dg.LastPartitionMapping())
 
 
-# What a run is about, where it is not launched on partitions: a set of circuits that is not one
-# block of partitions goes in one run this way.
+# Circuits beside the partitions that a run is launched on: Dagster's tags know blocks of neighbours
+# only, and one run takes any set.
 SELECTION = {
     "circuits": dg.Field(
         [str], default_value=[], is_required=False, description="Circuits such as P001/C003."
@@ -46,22 +49,14 @@ SELECTION = {
 
 
 def chosen(context: dg.AssetExecutionContext) -> tuple[CircuitKey, ...]:
-    """Return the circuits of this run alone: its partitions, or what its config names."""
-    if context.run.is_partitioned:
-        texts: Sequence[str] = context.partition_keys
-        if not texts:
-            raise dg.Failure(
-                "the range of partitions is empty: its first circuit comes after its last one",
-                allow_retries=False,
-            )
-    else:
-        texts = named(context)
-        if not texts:
-            raise dg.Failure(
-                "no circuit was chosen: materialize partitions, or name `circuits` in the config",
-                allow_retries=False,
-            )
-    return tuple(sorted({CircuitKey.parse(text) for text in texts}))
+    """Return the circuits of this run: its partitions, and what its config names beside them."""
+    texts = {*context.partition_keys, *named(context)} if context.run.is_partitioned else set()
+    if not texts:
+        raise dg.Failure(
+            "no circuit was chosen: materialize partitions; of a range the first comes first",
+            allow_retries=False,
+        )
+    return tuple(sorted(CircuitKey.parse(text) for text in texts))
 
 
 def named(context: dg.AssetExecutionContext) -> list[str]:
@@ -92,3 +87,37 @@ def add_circuits(instance: dg.DagsterInstance, keys: Sequence[CircuitKey]) -> No
     known = set(instance.get_dynamic_partitions(str(circuits.name)))
     if new := sorted({str(key) for key in keys} - known):
         instance.add_dynamic_partitions(str(circuits.name), new)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a run over a set of circuits is asked for."""
+
+    partition_key: str | None
+    tags: Mapping[str, str]
+    config: Mapping[str, object]
+
+
+def launch_on(order: Sequence[str], keys: Iterable[str], *, release: str = "") -> Launch:
+    """Return how one run covers exactly these circuits.
+
+    The longest block of neighbours becomes the run's partitions, and config names them all: the
+    run plans the others itself.
+
+    Args:
+        order: all partitions in Dagster's order, which is that of their addition.
+        keys: the circuits; each must be a partition.
+        release: the release that a stage is for.
+    """
+    wanted = set(keys)
+    blocks: list[list[str]] = []
+    for key, before in zip(order, ["", *order], strict=False):
+        if key in wanted and before in wanted and blocks:
+            blocks[-1].append(key)
+        elif key in wanted:
+            blocks.append([key])
+    longest = max(blocks, key=len)
+    config = {"circuits": sorted(wanted) if len(blocks) > 1 else [], "release": release}
+    if len(longest) == 1:
+        return Launch(longest[0], {}, config)
+    return Launch(None, {RANGE_START_TAG: longest[0], RANGE_END_TAG: longest[-1]}, config)

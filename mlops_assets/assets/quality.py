@@ -101,6 +101,5 @@ def forecast_quality(
         home.answers["forecast_quality"] = reports
         for report in reports.values():
             writer.materialized(quality_fact(report, up_to), quality_verdicts(report))
-    writer.close(context.selected_asset_check_keys)
     writer.refuse({"forecast_quality": {key: "is not live" for key in keys if key not in reports}})
     yield from ()

@@ -73,7 +73,6 @@ def train(
         work = _Work(context, home, home.config(), wanted)
         home.answers["train"] = work.done
         work.train(keys)
-    work.writer.close(context.selected_asset_check_keys)
     work.writer.refuse(work.failures)
     yield from ()
 
