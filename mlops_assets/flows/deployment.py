@@ -26,20 +26,19 @@ from mlops_assets.domain.forecast import (
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 from mlops_assets.domain.readings import window_end
 from mlops_assets.domain.validation import Trial, judge
-from mlops_assets.flows.forecast import known_series, write_files
+from mlops_assets.flows.forecast import by_circuit, known_series, write_files
 from mlops_assets.flows.ladder import Forecasting, Ladder, said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    import polars as pl
-
     from mlops_assets.domain.circuit import Policy
     from mlops_assets.domain.deployment import Deployment, LiveManifest
     from mlops_assets.domain.forecast import Window
     from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.manifest import Entry, Manifest
+    from mlops_assets.domain.model import ForecastValues
     from mlops_assets.domain.readings import Series
     from mlops_assets.ports import Endpoints, Lake, ServingWorkspace, SharedRegistry
 
@@ -208,20 +207,25 @@ def validate_in_test(
     version = lake.readings.version()
     series = known_series(lake, ladders, windows, version=version)
     verdicts: dict[CircuitKey, tuple[Verdict, ...]] = {}
-    files: dict[CircuitKey, pl.DataFrame] = {}
+    passed: dict[date, list[Issue]] = {}
     for circuit, ladder in ladders.items():
-        window = windows[circuit]
-        trial = _try(ladder, series.get(circuit), window, loading=loading[circuit])
+        trial = _try(ladder, series.get(circuit), windows[circuit], loading=loading[circuit])
         verdicts[circuit] = judge(trial, ladder.deployment.serving, policy.gates)
-        if all(verdict.passed for verdict in verdicts[circuit]):
-            files[circuit] = frame_of(
-                filter(None, [_issue(ladder.deployment, trial)]),
-                issued_for=days[circuit],
-                data_version=str(version),
-                issued_at=now,
-                hindcast={circuit: is_hindcast(data_now, window.begin)},
-            )
-    write_files(test, days, files)
+        if trial.values is not None and all(verdict.passed for verdict in verdicts[circuit]):
+            issue = _issue(ladder.deployment, trial.values, windows[circuit])
+            passed.setdefault(days[circuit], []).append(issue)
+    for day, issues in passed.items():
+        rows = frame_of(
+            issues,
+            issued_for=day,
+            data_version=str(version),
+            issued_at=now,
+            hindcast={
+                issue.circuit: is_hindcast(data_now, windows[issue.circuit].begin)
+                for issue in issues
+            },
+        )
+        write_files(test, day, by_circuit(rows))
     return verdicts
 
 
@@ -319,15 +323,13 @@ def _try(ladder: Ladder, series: Series | None, window: Window, *, loading: floa
     )
 
 
-def _issue(deployment: Deployment, trial: Trial) -> Issue | None:
-    """The rows of a trial, where there are any that could be stored."""
-    if trial.values is None:
-        return None
+def _issue(deployment: Deployment, values: ForecastValues, window: Window) -> Issue:
+    """The rows of a trial that passed."""
     return Issue(
         circuit=deployment.circuit,
         release=deployment.release,
         model_version=deployment.model_version,
         fallback="none",
         fallback_reason="",
-        values=stored_part(trial.values, trial.window, deployment.serving),
+        values=stored_part(values, window, deployment.serving),
     )

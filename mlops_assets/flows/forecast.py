@@ -79,7 +79,7 @@ def predict(
     if progress is not None:
         progress.begin("predict", len(live))
     delta_version = lake.readings.version()
-    batch.before = _by_circuit(lake.predictions.read(issued_for=day, circuits=live))
+    batch.before = by_circuit(lake.predictions.read(issued_for=day, circuits=live))
     models = forecasting or Forecasting.installed()
     ladders = _ladders(batch, live, str(delta_version), registry, models)
     series = known_series(lake, ladders, batch.windows, version=delta_version)
@@ -99,7 +99,7 @@ def issued_days(lake: Lake) -> tuple[date, ...]:
 
 def stored_report(lake: Lake, day: date) -> ForecastReport:
     """What stands in the table for a day, told as the batch that wrote it told it."""
-    parts = _by_circuit(lake.predictions.read(issued_for=day))
+    parts = by_circuit(lake.predictions.read(issued_for=day))
     told = {
         circuit: _summary(circuit, part, kept=True, seconds=0.0)
         for circuit, part in sorted(parts.items())
@@ -188,7 +188,8 @@ def readable_deployments(
     return dict(sorted(live.items())), unreadable
 
 
-def _by_circuit(rows: pl.DataFrame) -> dict[CircuitKey, pl.DataFrame]:
+def by_circuit(rows: pl.DataFrame) -> dict[CircuitKey, pl.DataFrame]:
+    """Predictions split by circuit."""
     if rows.is_empty():
         return {}
     parts = rows.partition_by("plant_id", "circuit_id", as_dict=True)
@@ -278,7 +279,7 @@ def _store(
         issued_at=now,
         hindcast=batch.hindcast,
     )
-    issued = _by_circuit(rows)
+    issued = by_circuit(rows)
     for circuit in list(issued):
         old = batch.before.get(circuit)
         if old is not None and says_the_same(old, issued[circuit]):
@@ -290,8 +291,7 @@ def _store(
         written = pl.concat([issued[circuit] for circuit in sorted(issued)])
         lake.predictions.replace(written, issued_for=batch.day)
         batch.rows = len(written)
-    parts = {**issued, **batch.kept}
-    write_files(prod, dict.fromkeys(parts, batch.day), parts)
+    write_files(prod, batch.day, {**issued, **batch.kept})
     for circuit, part in (*issued.items(), *batch.kept.items()):
         batch.done[circuit] = _summary(
             circuit,
@@ -302,14 +302,12 @@ def _store(
 
 
 def write_files(
-    serving: ServingWorkspace,
-    days: Mapping[CircuitKey, date],
-    parts: Mapping[CircuitKey, pl.DataFrame],
+    serving: ServingWorkspace, day: date, parts: Mapping[CircuitKey, pl.DataFrame]
 ) -> None:
     """Write every circuit's file; they wait for the disk together."""
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         wanted = [
-            pool.submit(serving.predictions.write, circuit, days[circuit], part)
+            pool.submit(serving.predictions.write, circuit, day, part)
             for circuit, part in parts.items()
         ]
         for done in wanted:
