@@ -1,0 +1,172 @@
+"""Metrics, intervals and the comparison of champions."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mlops_assets.domain.evaluation import (
+    Backtest,
+    conformal_widths,
+    earlier_widths,
+    metrics,
+    paired_bound,
+    pooled_skill,
+    seasonal_scale,
+    skill,
+)
+
+NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def scored(actual, forecast, *, width=1.0, scale=1.0):
+    actual, forecast = np.array(actual, dtype=float), np.array(forecast, dtype=float)
+    low, high = forecast - width, forecast + width
+    return metrics(actual, forecast, low, high, low, high, scale)
+
+
+def backtest(ours, theirs, *, actual=0.0, floor=1.0):
+    ours = np.array(ours, dtype=float)
+    origins = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(len(ours))]
+    truth = np.full(ours.shape, actual)
+    rival = None if theirs is None else np.array(theirs, dtype=float)
+    return Backtest(origins, truth, ours, np.full(ours.shape, floor), rival)
+
+
+def test_metrics_are_those_of_the_formulas():
+    result = scored([1, 2, 3, 4], [1, 3, 3, 2], scale=0.5)
+    assert result.mae == 0.75
+    assert result.rmse == pytest.approx(math.sqrt(5 / 4))
+    assert result.wape == 0.3
+    assert result.mase == 1.5
+    assert result.r2 == 0.0
+    assert result.coverage_80 == 0.75
+    assert result.points == 4
+
+
+def test_hours_without_an_actual_or_a_forecast_are_not_scored():
+    assert scored([1, np.nan, 3], [2, 2, np.nan]).points == 1
+
+
+def test_nothing_scored_is_nan_and_zero_points():
+    result = scored([np.nan], [1])
+    assert result.points == 0
+    assert math.isnan(result.mae)
+    assert math.isnan(result.coverage_95)
+
+
+def test_all_zero_actuals_have_no_wape_unless_they_were_met():
+    assert math.isnan(scored([0, 0], [1, 0]).wape)
+    assert scored([0, 0], [0, 0], scale=0.0).wape == 0
+    assert scored([0, 0], [0, 0], scale=0.0).mase == 0
+    assert scored([5, 5], [5, 5]).r2 == 1.0
+
+
+@given(arrays(float, (4, 6), elements=NUMBERS), arrays(float, (4, 6), elements=NUMBERS))
+def test_rmse_is_never_below_mae(actual, forecast):
+    result = scored(actual, forecast)
+    assert result.rmse >= result.mae * (1 - 1e-12) - 1e-100
+    assert 0 <= result.coverage_80 <= 1
+
+
+def test_the_seasonal_scale_skips_gaps():
+    assert seasonal_scale(np.array([1.0, 2.0, np.nan, 4.0, 7.0, 9.0]), 2) == 3.5
+    assert math.isnan(seasonal_scale(np.array([1.0]), 24))
+
+
+def test_widths_take_the_finite_sample_rank_of_each_step():
+    errors = np.tile(np.arange(1.0, 29.0)[:, None], (1, 2))
+    widths = conformal_widths(errors)
+    assert widths.width_80.tolist() == [24.0, 24.0]  # ceil(29 * 0.80)
+    assert widths.width_95.tolist() == [28.0, 28.0]  # ceil(29 * 0.95)
+    assert not widths.approximate
+
+
+def test_too_few_origins_borrow_from_neighbouring_steps_and_say_so():
+    errors = np.tile(np.arange(1.0, 25.0), (7, 1))
+    widths = conformal_widths(errors)
+    assert widths.approximate
+    assert widths.width_95[0] <= 4
+    assert widths.width_95[23] >= 23
+
+
+def test_a_single_error_is_the_width_and_approximate():
+    widths = conformal_widths(np.array([[2.0, np.nan]]))
+    assert widths.width_80.tolist() == [2.0, 2.0]
+    assert widths.approximate
+
+
+@given(arrays(float, (30, 3), elements=st.floats(0, 1e6)), st.permutations(range(30)))
+def test_widths_do_not_depend_on_the_order_of_origins(errors, order):
+    widths, shuffled = conformal_widths(errors), conformal_widths(errors[list(order)])
+    np.testing.assert_array_equal(widths.width_95, shuffled.width_95)
+    assert (widths.width_80 <= widths.width_95).all()
+
+
+@given(arrays(float, (20, 2), elements=st.floats(0, 1e3)), st.integers(10, 19))
+def test_coverage_is_judged_on_origins_that_the_width_never_saw(errors, origin):
+    changed = errors.copy()
+    changed[origin:] += 1e6
+    before = earlier_widths(errors)[1][: origin + 1]
+    np.testing.assert_array_equal(before, earlier_widths(changed)[1][: origin + 1])
+    assert np.isnan(before[:10]).all()
+
+
+def test_errors_that_double_show_as_lost_coverage():
+    rng = np.random.default_rng(0)
+    errors = np.abs(rng.normal(0, 1, (28, 24)))
+    errors[14:] *= 4
+    width_80, _ = earlier_widths(errors)
+    assert (errors[14:21] <= width_80[14:21]).mean() < 0.6
+
+
+@pytest.mark.parametrize("theirs", [None, [[np.nan, np.nan]] * 8])
+def test_without_common_origins_nothing_is_worse(theirs):
+    comparison = paired_bound(backtest([[1, 2]] * 8, theirs))
+    assert comparison.origins == 0
+    assert not comparison.significantly_worse(0.0)
+
+
+def test_a_clearly_worse_candidate_is_significantly_worse():
+    comparison = paired_bound(backtest([[2, 2]] * 28, [[1, 1]] * 28))
+    assert comparison.difference == 1.0
+    assert comparison.significantly_worse(0.02)
+    assert not comparison.significantly_worse(1.5)
+
+
+def test_noise_alone_is_not_significant():
+    rng = np.random.default_rng(1)
+    ours, theirs = np.abs(rng.normal(10, 3, (2, 28, 24)))
+    assert not paired_bound(backtest(ours, theirs)).significantly_worse(0.02)
+
+
+def test_origins_the_incumbent_learned_from_are_not_compared():
+    theirs = np.ones((10, 2))
+    theirs[:3] = np.nan
+    assert paired_bound(backtest(np.ones((10, 2)), theirs)).origins == 7
+
+
+@given(arrays(float, (9, 3), elements=st.floats(0, 100)), st.floats(0.01, 5))
+def test_a_better_candidate_is_never_worse_and_the_bound_repeats(theirs, gain):
+    pair = backtest(np.maximum(theirs - gain, 0), theirs)
+    assert not paired_bound(pair).significantly_worse(0.0)
+    assert paired_bound(pair) == paired_bound(pair)
+
+
+def test_skill_is_zero_for_the_floor_itself_and_for_two_exact_forecasts():
+    assert skill(0.2, 0.2) == 0.0
+    assert skill(0.05, 0.2) == 0.75
+    assert skill(0.0, 0.0) == 0.0
+    assert skill(0.1, 0.0) == -1.0
+
+
+def test_pooled_skill_sums_errors_before_it_divides():
+    large = backtest([[10.0]], None, floor=20.0)
+    small = backtest([[2.0]], None, floor=1.0)
+    assert pooled_skill([large, small]) == pytest.approx(1 - 12 / 21)

@@ -1,0 +1,132 @@
+"""What a spec may name, and what it is told when it names something else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from datetime import date
+
+import pytest
+
+from mlops_assets.domain.circuit import Spec
+from mlops_assets.forecasters.catalogue import (
+    ALGORITHMS,
+    ArimaSettings,
+    MedianSettings,
+    MstlSettings,
+    SeasonalNaiveSettings,
+    candidates,
+    label_of,
+    refused_features,
+    settings_of,
+)
+
+EFFORTS = ("fast", "balanced", "best")
+
+
+def spec(**given):
+    return Spec(cutoff_date=date(2024, 6, 21), **given)
+
+
+def test_the_catalogue_holds_what_specs_may_name():
+    assert set(ALGORITHMS) == {
+        "auto",
+        "seasonal_naive",
+        "cold_start",
+        "auto_ets",
+        "auto_theta",
+        "auto_ces",
+        "auto_arima",
+        "mstl_arima",
+        "mstl_ets",
+        "median",
+    }
+    assert all(name == algorithm.name for name, algorithm in ALGORITHMS.items())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_setting_has_a_default_and_says_what_it_is(name):
+    kind = ALGORITHMS[name].hyperparameters
+    kind()
+    assert all(item.metadata["doc"] for item in fields(kind))
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_auto_tries_the_floor_first_and_only_what_exists(effort):
+    labels = candidates(spec(effort=effort))
+    assert labels[0] == "seasonal_naive"
+    assert len(set(labels)) == len(labels)
+    for label in labels:
+        assert settings_of(label)[0] in ALGORITHMS
+
+
+def test_more_effort_never_tries_less():
+    assert set(candidates(spec(effort="balanced"))) <= set(candidates(spec(effort="best")))
+
+
+def test_a_named_forecaster_competes_with_nobody_and_a_young_circuit_with_the_floor():
+    named = spec(forecaster="mstl_arima", hyperparameters={"log": True, "window_days": 60})
+    assert candidates(named) == ("mstl_arima:log:window_days=60",)
+    assert candidates(spec(forecaster="cold_start")) == ("seasonal_naive", "cold_start")
+
+
+@pytest.mark.parametrize(
+    ("label", "settings"),
+    [
+        ("mstl_arima:daily:log", MstlSettings(daily=True, log=True)),
+        ("seasonal_naive:season_hours=168", SeasonalNaiveSettings(season_hours=168)),
+        ("auto_arima", ArimaSettings()),
+        (
+            "median(seasonal_naive, mstl_ets:log)",
+            MedianSettings(members="seasonal_naive, mstl_ets:log"),
+        ),
+    ],
+)
+def test_a_label_says_the_settings_and_back(label, settings):
+    name, read = settings_of(label)
+    assert read == settings
+    given = {item.name: getattr(read, item.name) for item in fields(read)}
+    assert settings_of(label_of(name, given)) == (name, settings)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("prophet", "'prophet' is no forecaster; there are seasonal_naive, cold_start, "),
+        ("mstl_arima:weekly", "mstl_arima has no setting 'weekly'; it has window_days, daily, log"),
+        ("mstl_arima:log=no", "'log=no': a switch takes no value"),
+        ("mstl_arima:window_days=many", "'many' is not a whole number"),
+        ("mstl_arima:window_days=3", "window_days: 3 is not within 7 to 730"),
+        ("auto_ets:trend=cubic", "trend: 'cubic' is none of auto, none, additive, damped"),
+        ("median(seasonal_naive)", "is not two to nine different labels"),
+        ("median(seasonal_naive, seasonal_naive)", "is not two to nine different labels"),
+        ("median(seasonal_naive, auto)", "'auto' cannot be a member of a median"),
+        ("cold_start:fast", "cold_start has no setting 'fast'; it has none"),
+    ],
+)
+def test_a_wrong_label_is_refused_in_words(label, message):
+    with pytest.raises(ValueError, match=r".*") as refused:
+        settings_of(label)
+    assert message in str(refused.value)
+
+
+def test_a_median_takes_members_alone():
+    with pytest.raises(ValueError, match="median has no setting 'weights'; it has members"):
+        label_of("median", {"weights": "1"})
+
+
+def test_features_are_refused_until_a_forecaster_reads_them():
+    assert refused_features(spec()) is None
+    assert refused_features(spec(features=("temperature_c",))) == (
+        "features temperature_c: no forecaster of the catalogue reads features; leave them out"
+    )
+
+
+def test_the_catalogue_loads_without_any_model_library():
+    code = (
+        "import sys, mlops_assets.forecasters.catalogue;"
+        "heavy = {'numpy', 'scipy', 'statsforecast', 'pandas', 'polars'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
