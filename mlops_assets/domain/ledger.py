@@ -94,7 +94,8 @@ def _read_line(line: bytes, seq: int) -> LedgerEntry:
         )
         at = read_moment(document["at"])
     except IdentifierError as error:
-        raise RefusedError("E_CHAIN", str(error)) from error
+        reason = str(error) if str(error).startswith(what) else f"{what}: {error}"
+        raise RefusedError("E_CHAIN", reason) from error
     texts = all(isinstance(document[name], str) for name in ("prev", "event", "actor"))
     if not texts or type(document["seq"]) is not int or not isinstance(document["data"], dict):
         raise RefusedError("E_CHAIN", f"{what} has a field of the wrong type")

@@ -112,6 +112,13 @@ def test_coverage_warns_unless_the_policy_makes_it_block():
     )
 
 
+def test_an_interval_that_was_never_tried_warns():
+    verdict = judge_coverage(None, 0.8, blocks=False)
+    assert "could not be tried" in verdict.reason
+    assert not verdict.passed
+    assert not verdict.refuses
+
+
 def proof(**changed):
     return {
         "metrics": {"wape": 0.05, "coverage_95": 0.95},
@@ -147,6 +154,17 @@ def test_a_proof_without_figures_refuses_by_name(broken):
     reasons = refusals(judge_model(broken, GatePolicy()))
     assert len(reasons) == 2
     assert all("no usable figures" in reason for reason in reasons)
+
+
+def test_a_model_without_a_scored_day_is_refused():
+    unscored = proof(metrics={"wape": None, "coverage_95": None, "points": 0})
+    assert all(
+        "no day could be scored" in reason
+        for reason in refusals(judge_model(unscored, GatePolicy()))
+    )
+    assert refusals(judge_model(unscored, GatePolicy()))
+    untried = proof(metrics={"wape": 0.05, "coverage_95": None, "points": 9})
+    assert refusals(judge_model(untried, GatePolicy())) == ()
 
 
 def test_evidence_names_what_is_missing():

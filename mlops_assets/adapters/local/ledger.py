@@ -50,6 +50,7 @@ class LocalLedger:
         self._anchored = anchored
         self._thread = threading.RLock()
         self._depth = 0
+        self._known: tuple[bytes, tuple[LedgerEntry, ...]] = (b"", ())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -67,7 +68,7 @@ class LocalLedger:
     def append(self, event: str, actor: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
         """Add one entry under the lock, fsynced and anchored before this returns."""
         with self.lock():
-            entries = read_log(read_bytes(self._log) or b"")
+            entries = self.entries()
             last = entries[-1] if entries else None
             entry = following(last, event=event, actor=actor, data=data, now=now)
             self._write(line_of(entry))
@@ -77,7 +78,7 @@ class LocalLedger:
     def entries(self) -> Sequence[LedgerEntry]:
         """All entries; a broken chain is refused by name, a line in writing is not seen yet."""
         log = read_bytes(self._log) or b""
-        return read_log(log[: log.rfind(b"\n") + 1])
+        return self._read(log[: log.rfind(b"\n") + 1])
 
     def put(self, kind: str, name: str, data: bytes) -> bool:
         """Write ``ledger/<kind>/<name>`` once; False when the same bytes were there already."""
@@ -94,6 +95,12 @@ class LocalLedger:
             return ()
         return sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
+    def _read(self, log: bytes) -> tuple[LedgerEntry, ...]:
+        """Read whole lines; the same bytes are checked once."""
+        if log != self._known[0]:
+            self._known = (log, read_log(log))
+        return self._known[1]
+
     def _path(self, kind: str, name: str) -> Path:
         if kind not in _KINDS or not _NAME.fullmatch(name):
             raise DataError(
@@ -102,14 +109,21 @@ class LocalLedger:
         return self._folder / kind / name
 
     def _write(self, line: bytes) -> None:
+        """Add a whole line, flushed, or none of it."""
         try:
-            descriptor = os.open(
-                self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
-            )
-            with os.fdopen(descriptor, "ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            descriptor = os.open(self._log, flags, 0o666)
+            try:
+                before = os.fstat(descriptor).st_size
+                try:
+                    while line:
+                        line = line[os.write(descriptor, line) :]
+                    os.fsync(descriptor)
+                except OSError:
+                    os.ftruncate(descriptor, before)
+                    raise
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise DataError(
                 f"{self._log}: cannot be written: {error.strerror}; "
@@ -120,7 +134,7 @@ class LocalLedger:
         """Finish or undo what a killed append left, and refuse what no crash can leave."""
         log = read_bytes(self._log) or b""
         whole = log.rfind(b"\n") + 1
-        entries = read_log(log[:whole])
+        entries = self._read(log[:whole])
         heads = anchored_heads(self._anchored())
         if problems := anchor_problems(entries, self._anchored()):
             raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
