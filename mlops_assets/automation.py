@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
 
 from mlops_assets.assets import facts
 from mlops_assets.assets.config import config_facts
@@ -407,7 +410,7 @@ def run_failures(context: dg.RunFailureSensorContext) -> None:
     )
 
 
-JOBS = [
+JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     etl_job,
     training_job,
     registry_job,

@@ -9,7 +9,7 @@ import dagster as dg
 
 from mlops_assets.assets.events import EventWriter, Fact, check_specs
 from mlops_assets.assets.home import Home, RunProgress
-from mlops_assets.assets.partitions import SELECTION, circuits, each, every, meant
+from mlops_assets.assets.partitions import SELECTION, chosen, circuits, each, every, meant
 from mlops_assets.assets.release import (
     GROUP,
     OWNERS,
@@ -146,7 +146,7 @@ def release_of(
 
 def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> None:
     """Do a stage for the release that the run means, and tell each circuit what came of it."""
-    asset, writer = ASSET_OF[stage], EventWriter(context)
+    asset, writer = ASSET_OF[stage], EventWriter(context, chosen(context))
     with home.explained():
         platform, config, now = home.platform, home.config(), home.now()
         every_view = views(platform, now)
@@ -199,26 +199,25 @@ def _tell(
     if stage == "test":
         stored = platform.dev.evidence.read_release(promotion.release, "test_validation")
         tested = read_test_validation(stored) if stored else {}
+    approved = stage_verdicts(stage, verdicts, promotion.release)
     for entry in manifest.entries:
-        circuit = str(entry.circuit)
-        match stage:
-            case "registry":
-                fact = registry_fact(manifest, entry, view)
-                said = stage_verdicts(stage, verdicts, promotion.release)
-            case "test":
-                fact = test_fact(manifest, entry)
-                said = tested.get(circuit, ())
-            case "production":
-                deployment = live.get(entry.circuit)
-                if circuit in promotion.refused:
-                    continue
-                fact = (
-                    retired_fact(manifest, entry)
-                    if deployment is None
-                    else deployment_fact(deployment, view)
-                )
-                said = stage_verdicts(stage, verdicts, promotion.release)
+        if stage == "production" and str(entry.circuit) in promotion.refused:
+            continue
+        fact = _fact(stage, manifest, entry, view, live.get(entry.circuit))
+        said = tested.get(str(entry.circuit), ()) if stage == "test" else approved
         writer.materialized(fact, said, status=unchanged)
+
+
+def _fact(
+    stage: Stage, manifest: Manifest, entry: Entry, view: ReleaseView, live: Deployment | None
+) -> Fact:
+    match stage:
+        case "registry":
+            return registry_fact(manifest, entry, view)
+        case "test":
+            return test_fact(manifest, entry)
+        case "production":
+            return retired_fact(manifest, entry) if live is None else deployment_fact(live, view)
 
 
 def retired_fact(manifest: Manifest, entry: Entry) -> Fact:
@@ -265,7 +264,9 @@ def _tell_refusal(
         writer.judged(ASSET_OF[stage], str(circuit), said)
 
 
-def _stage_asset(spec: dg.AssetSpec, checks: Sequence[dg.AssetCheckSpec], stage: Stage):  # noqa: ANN202 Dagster's own type
+def _stage_asset(
+    spec: dg.AssetSpec, checks: Sequence[dg.AssetCheckSpec], stage: Stage
+) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=ASSET_OF[stage],
         specs=[spec],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mlops_assets.domain.gates import Verdict
+    from mlops_assets.domain.identifiers import CircuitKey
 
 VERSION_TAG = "dagster/data_version"
 STATUS = "status"
@@ -137,16 +138,27 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 
 class EventWriter:
-    """Writes what one run did, partition by partition."""
+    """Writes what one run did, partition by partition.
 
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
+    With ``only`` it writes of these circuits alone: runs of one backfill work on all of it
+    together, and each tells its own part.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext | dg.OpExecutionContext,
+        only: Iterable[CircuitKey] | None = None,
+    ) -> None:
         self._context = context
+        self._only = None if only is None else {str(key) for key in only}
         self._known: dict[tuple[str, str], frozenset[str]] = {}
 
     def materialized(
         self, fact: Fact, verdicts: Iterable[Verdict] = (), *, status: str = ""
     ) -> None:
         """Log one materialization and the check evaluations that target it."""
+        if self._is_other(fact.partition):
+            return
         self._context.log_event(fact.materialization(status))
         verdicts = tuple(verdicts)
         if verdicts:
@@ -154,9 +166,12 @@ class EventWriter:
 
     def judged(self, asset: str, partition: str | None, verdicts: Iterable[Verdict]) -> None:
         """Log check evaluations, targeting the partition's newest materialization."""
+        if self._is_other(partition):
+            return
         target = self._newest(asset, partition)
         for verdict in verdicts:
-            self._context.log_event(
+            # An op's context takes them too, its annotation does not say so.
+            cast("dg.AssetExecutionContext", self._context).log_event(
                 dg.AssetCheckEvaluation(
                     asset_key=dg.AssetKey(asset),
                     check_name=verdict.gate,
@@ -184,9 +199,9 @@ class EventWriter:
         """Fail the run when partitions of any asset could not be materialized, and show which."""
         reasons: dict[str, str] = {}
         for asset, partitions in failures.items():
-            self._plan(asset, [str(partition) for partition in partitions])
-            for partition, reason in partitions.items():
-                reasons.setdefault(str(partition), reason)
+            mine = {str(key): why for key, why in partitions.items() if not self._is_other(key)}
+            self._plan(asset, mine)
+            reasons = {**mine, **reasons}
         if not reasons:
             return
         for partition, reason in reasons.items():
@@ -197,6 +212,9 @@ class EventWriter:
             metadata={"failed": dg.MetadataValue.json(reasons)},
             allow_retries=False,
         )
+
+    def _is_other(self, partition: object) -> bool:
+        return self._only is not None and str(partition) not in self._only
 
     def _failing(self, asset: str, check: str) -> frozenset[str]:
         """Return the partitions whose newest evaluation of a check failed."""
@@ -213,8 +231,9 @@ class EventWriter:
     def _plan(self, asset: str, partitions: Iterable[str]) -> None:
         """Say that this run was to materialize partitions: those it did not then show as failed."""
         run, instance = self._context.run, self._context.instance
-        planned = dg.AssetKey(asset) in self._context.selected_asset_keys
-        known = set(self._context.partition_keys) if planned else set()
+        known: set[str] = set()
+        if run.is_partitioned and dg.AssetKey(asset) in self._context.selected_asset_keys:
+            known.update(self._context.partition_keys)
         for partition in sorted(set(partitions) - known):
             data = AssetMaterializationPlannedData(
                 dg.AssetKey(asset), partition=partition, partitions_subset=None

@@ -8,6 +8,7 @@ from mlops_assets.assets import deployment, evidence, forecast, model, quality, 
 from mlops_assets.assets import training_data as data
 from mlops_assets.assets.config import config_facts
 from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.gates import judge_model
 from mlops_assets.domain.proof import read_proof
 from mlops_assets.flows import model as model_flow
 from mlops_assets.flows import readings as readings_flow
@@ -73,7 +74,7 @@ def _trained(home: Home, config: Config) -> Iterator[Told]:
             continue
         where = f"model {key} version {record.version}"
         proof = read_proof(dev.models.proof(record), where=where)
-        judged = model_flow.judge_model(proof, config.policy.gates)
+        judged = judge_model(proof, config.policy.gates)
         yield model.model_fact(record, proof, dev.models.folder(record)), judged
         bundle = dev.evidence.get(key, record.version)
         if bundle is not None:
@@ -96,9 +97,9 @@ def released(home: Home, config: Config) -> Iterator[Told]:
         yield deployment.test_fact(manifest, entry), judged.get(str(entry.circuit), ())
     by_release = {view.release: view for view in every}
     for live in live_deployments(platform.prod).values():
-        view = by_release.get(live.release)
-        verdicts = _stage_verdicts(home, config, view, "production") if view else ()
-        yield deployment.deployment_fact(live, view), verdicts
+        origin = by_release.get(live.release)
+        verdicts = _stage_verdicts(home, config, origin, "production") if origin else ()
+        yield deployment.deployment_fact(live, origin), verdicts
 
 
 def _newest(

@@ -74,12 +74,18 @@ class Home:
         return data_now(self.platform.kind, self.platform.lake, self.now())
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Hold off the other runs of one backfill: the first does all of it, they find it done."""
+    def alone(self, backfill: str | None) -> Iterator[bool]:
+        """Hold off the other runs of a backfill; true for the first, which does all of it."""
+        if backfill is None:
+            yield True
+            return
         from mlops_assets.adapters.local.files import locked
 
-        with locked(self.settings.layout.locks / f"backfill-{name}.lock"):
-            yield
+        lock = self.settings.layout.locks / f"backfill-{backfill}.lock"
+        done = lock.with_suffix(".done")
+        with locked(lock):
+            yield not done.exists()
+            done.touch()
 
     @contextmanager
     def explained(self) -> Iterator[None]:

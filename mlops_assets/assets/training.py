@@ -4,13 +4,12 @@ It is one step, so that a circuit that fails stops there while the others go on 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from mlops_assets.assets import evidence, model, release, training_data
-from mlops_assets.assets.config import config_facts, environment_fact
+from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.events import EventWriter, stored_versions
 from mlops_assets.assets.home import Home, RunProgress
 from mlops_assets.assets.partitions import (
@@ -21,7 +20,7 @@ from mlops_assets.assets.partitions import (
     circuits,
     meant,
 )
-from mlops_assets.domain.circuit import Circuit, Config
+from mlops_assets.domain.circuit import Circuit
 from mlops_assets.domain.gates import Verdict, refusals
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import ModelRecord
@@ -64,13 +63,13 @@ def train(
 ) -> Iterator[dg.MaterializeResult]:
     """Pin training data, fit, prove, and propose one release of what passed."""
     wanted = {key.to_user_string() for key in context.selected_asset_keys}
+    own = chosen(context)
     # One choice of circuits is one release, also where Dagster makes several runs of it.
-    whole = "release_candidate" in wanted
-    keys = meant(context) if whole else chosen(context)
-    backfill = context.run.tags.get(BACKFILL_TAG) if whole else None
-    with home.explained(), home.alone(backfill) if backfill else nullcontext():
+    backfill = context.run.tags.get(BACKFILL_TAG) if "release_candidate" in wanted else None
+    with home.explained(), home.alone(backfill) as first:
+        keys = meant(context) if backfill and first else own
         add_circuits(context.instance, keys)
-        work = _Work(context, home, home.config(), wanted)
+        work = _Work(context, home, EventWriter(context, own), wanted)
         home.answers["train"] = work.done
         work.train(keys)
     work.writer.refuse(work.failures)
@@ -81,34 +80,32 @@ class _Work:
     """One run: each step takes the circuits that the step before left."""
 
     def __init__(
-        self, context: dg.AssetExecutionContext, home: Home, config: Config, wanted: set[str]
+        self, context: dg.AssetExecutionContext, home: Home, writer: EventWriter, wanted: set[str]
     ) -> None:
-        self.writer = EventWriter(context)
+        self.writer = writer
         self.done = Trained()
         self.failures: dict[str, dict[CircuitKey, str]] = {}
-        self._home, self._config, self._wanted = home, config, wanted
+        self._home, self._config, self._wanted = home, home.config(), wanted
         self._progress = RunProgress(context, home.progress)
-        self._instance = context.instance
+        self._context = context
         self._firsts = model_flow.first_readings(home.platform)
 
     def train(self, keys: Sequence[CircuitKey]) -> None:
         """Do every wanted step in order."""
-        self._tell_config(keys)
         records = self._fit(keys) if "model" in self._wanted else self._find(keys)
         if "evidence" in self._wanted:
             records = self._prove(records)
         if "release_candidate" in self._wanted:
             self._propose(records)
-        for environment in self._home.platform.dev.environments.list()[-1:]:
-            self.writer.materialized(environment_fact(environment))
+        self._tell_config()
 
-    def _tell_config(self, keys: Sequence[CircuitKey]) -> None:
-        """Tell the specs that this run follows, where they are not the ones told last."""
-        told = stored_versions(self._instance, "circuit_config")
-        mine = {str(key) for key in keys}
+    def _tell_config(self) -> None:
+        """Tell what config wants, where that is not what was told last."""
+        writer = EventWriter(self._context)
+        told = stored_versions(self._context.instance, "circuit_config")
         for fact in config_facts(self._home.platform, self._config):
-            if fact.partition in mine and told.get(fact.partition) != fact.version:
-                self.writer.materialized(fact)
+            if fact.partition is None or told.get(fact.partition) != fact.version:
+                writer.materialized(fact)
 
     def _fall_out(self, circuit: CircuitKey, reason: str, *, since: str) -> None:
         """Note that a circuit got no further than the step before ``since``."""
