@@ -168,12 +168,11 @@ class _Training:
         self._say_data()
         floor = self._floor()
         rivals = list(self._rivals(labels, floor))
-        chosen = self._choose(rivals, labels)
+        chosen, model = self._chosen(rivals, labels)
         incumbent = self._incumbent()
         backtest = Backtest(
             self.origins.moments, self.origins.actual, chosen.forecast, floor, incumbent
         )
-        model = self._final(chosen)
         files = dump(model)
         results = self._metrics(chosen.forecast)
         self.log.append(
@@ -244,20 +243,36 @@ class _Training:
                 continue
             yield _Rival(label, forecast, time.perf_counter() - began)
 
-    def _choose(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> _Rival:
-        """Return the lowest MAE; the floor, tried first, wins ties."""
-        if not self.windows:
-            # Nothing was measured: take what was made for the fewest readings.
-            young = [rival for rival in rivals if rival.label in {"cold_start", labels[0]}]
-            return young[-1]
-        best = min(rivals, key=self._mae)
-        for rival in rivals:
+    def _chosen(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> tuple[_Rival, Fitted]:
+        """Return the best rival that can be fitted to everything up to the cutoff, fitted.
+
+        Readings of the last days, which no origin learned from, may rule a candidate out: the first
+        negative one rules out logarithms.
+        """
+        best = self._best(rivals, labels)
+        try:
+            model = self._final(best)
+        except ModelError as error:
+            left = [rival for rival in rivals if rival is not best]
+            if not left:
+                raise ModelError(f"{self.job.circuit}: {error}") from error
+            self.log.append(f"candidate {best.label}: not for all readings, {error}")
+            return self._chosen(left, labels)
+        for rival in rivals if self.windows else ():
             score = self._score(rival)
             mark = " <- chosen" if rival is best else ""
             self.log.append(
                 f"candidate {rival.label}: MAE {score.mae:.6g}, WAPE {score.wape:.4f}{mark}"
             )
-        return best
+        return best, model
+
+    def _best(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> _Rival:
+        """Return the lowest MAE; the floor, tried first, wins ties."""
+        if self.windows:
+            return min(rivals, key=self._mae)
+        # Nothing was measured: take what was made for the fewest readings.
+        young = [rival for rival in rivals if rival.label in {"cold_start", labels[0]}]
+        return (young or rivals)[-1]
 
     def _mae(self, rival: _Rival) -> float:
         error = np.abs(self.origins.actual - rival.forecast)
@@ -311,10 +326,7 @@ class _Training:
     def _final(self, chosen: _Rival) -> Fitted:
         """Fit the chosen one to everything up to the cutoff."""
         window = Window.of(History(self.series, self.series.end).series)
-        try:
-            method = fit_method(chosen.label, window, {})
-        except ModelError as error:
-            raise ModelError(f"{self.job.circuit}: {error}") from error
+        method = fit_method(chosen.label, window, {})
         widths = self._widths(chosen, window)
         context = self.series.values[-method.context_steps :]
         context = context[int(np.flatnonzero(np.isfinite(context))[0]) :]

@@ -260,7 +260,8 @@ def test_real_readings_stay_within_the_promised_error(real_readings):
     import polars as pl
 
     cut = datetime(2024, 6, 22, tzinfo=UTC)
-    frame = pl.read_parquet(real_readings).sort("timestamp")
+    frame = pl.read_parquet(real_readings).sort("plant_id", "circuit_id", "timestamp")
+    frame = frame.filter(pl.col("value").is_not_null().any().over("plant_id", "circuit_id"))
     sums = {"air": [0.0, 0.0], "demand": [0.0, 0.0]}
     parts = frame.partition_by(["plant_id", "circuit_id"], as_dict=True, maintain_order=True)
     for (plant, _), rows in list(parts.items())[::10]:
@@ -278,3 +279,23 @@ def test_real_readings_stay_within_the_promised_error(real_readings):
             total[1] += np.abs(values[at : at + 24])[known].sum()
     assert sums["demand"][0] / sums["demand"][1] < 0.05
     assert sums["air"][0] / sums["air"][1] < 0.30
+
+
+def test_a_candidate_that_the_last_readings_rule_out_gives_way_to_the_next():
+    """The first negative reading came after the first origin, which learned logarithms."""
+    values = load_values(77)
+    values[-30] = -400.0
+    result = training.fit(job_of(series_of(values), effort="fast"))
+    ruled_out = [line for line in result.log if "not for all readings" in line]
+    assert ruled_out
+    assert all("logarithms need positive readings, one is -400" in line for line in ruled_out)
+    assert ":log" not in result.forecaster
+    assert load(result.files).apply(series_of(values), 24).value.shape == (24,)
+
+
+def test_a_named_forecaster_that_the_last_readings_rule_out_is_refused_by_name():
+    values = load_values(77)
+    values[-30] = -400.0
+    median = {"members": "seasonal_naive, mstl_ets:log"}
+    with pytest.raises(ModelError, match=r"P001/C001: .*logarithms need positive readings"):
+        training.fit(job_of(series_of(values), forecaster="median", hyperparameters=median))
