@@ -87,10 +87,13 @@ class Window:
         return float(self.values.max())
 
     def last(self, steps: int) -> Window:
-        """Return the newest ``steps``, or all of them."""
+        """Return the newest ``steps``, or all of them; the same window to all who ask."""
         if steps >= len(self.values):
             return self
-        return Window(self.values[-steps:].copy(), self.end - steps, self.day)
+        key = ("last", steps)
+        return self.once(
+            key, lambda: Window(self.values[-steps:].copy(), self.end - steps, self.day)
+        )
 
     def scaled(self, floor: float | None) -> np.ndarray:
         """Return the values, or with ``floor`` their logarithms, none below that of ``floor``."""

@@ -93,5 +93,7 @@ def test_a_window_shares_what_two_models_ask_for():
     window.forecast_by(model, 24)
     assert asked == [24]
     assert window.scaled(1.0) is window.scaled(1.0)
+    assert window.last(48) is window.last(48)
+    assert window.decomposed((24,), None) is window.decomposed((24,), None)
     with pytest.raises(ValueError, match="read-only"):
         window.values[0] = 1.0
