@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlops_assets.ports import Progress
     from mlops_assets.settings import Settings
 
+_STOP_SECONDS = 30
 # Dagster's own lines stay off the terminal; the run's log has them all.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -194,18 +195,30 @@ def serve(settings: Settings, port: int) -> int:
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore"),
     }
     where = ["--host", "127.0.0.1", "--port", str(port)]
+    # A shell that starts us in the background has us ignore Ctrl-C, and Dagster would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "-m", "mlops_assets.definitions", *where],
         env=environment,
         cwd=folder,
+        start_new_session=True,
     )
-    # Ctrl-C reaches the whole group; whoever stops only us stops them too.
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        return _stopped(process)
+
+
+def _stopped(process: subprocess.Popen[bytes]) -> int:
+    """Wait until Dagster's processes have ended; those that do not are killed."""
+    try:
+        process.wait(_STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return 0
 
 
 def dagster_home(settings: Settings) -> Path:
