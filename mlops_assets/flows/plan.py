@@ -181,7 +181,7 @@ class _Desk:
             if view.open or key not in view.circuits:
                 continue
             if self.manifests[view.release].entry(key).spec_digest == spec_digest:
-                return f"{view.release} with it is {view.state}"
+                return f"{view.release}, which carried it, is {view.state}"
         return None
 
     def _why(self, circuit: Circuit) -> str:
