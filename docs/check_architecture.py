@@ -59,6 +59,7 @@ def missing_test(name: str) -> bool:
 def problems() -> list[str]:
     """Return one line for each name that leads nowhere."""
     import click
+
     from mlops_assets.cli import main
     from mlops_assets.definitions import defs
 

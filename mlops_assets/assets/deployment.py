@@ -26,6 +26,7 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.manifest import Entry, Manifest
 from mlops_assets.domain.release import ReleaseView, Stage
 from mlops_assets.domain.validation import TEST_VERDICTS
+from mlops_assets.flows.evidence import page
 from mlops_assets.flows.gates import gate, read_test_validation
 from mlops_assets.flows.ledger import manifest_of, views
 from mlops_assets.flows.promotion import Promotion, promote
@@ -174,6 +175,7 @@ def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> Non
         raise
     home.answers[stage] = promotion
     with home.explained():
+        page(platform, config, view.release, now=home.now())
         _tell(writer, home, promotion, manifest, verdicts)
     failed = {asset: promotion.refused}
     writer.refuse(failed)

@@ -85,7 +85,7 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
         "spec_digest": entry.spec_digest or None,
         "config_commit": entry.config_commit,
         "replaces": entry.replaces,
-        "page": f"workspaces/dev/evidence/releases/{manifest.release}",
+        "page": f"workspaces/dev/evidence/releases/{manifest.release}/page.html",
     }
 
 

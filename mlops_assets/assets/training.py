@@ -28,7 +28,7 @@ from mlops_assets.domain.training import TrainOutcome, TrainReport
 from mlops_assets.domain.training_data import TrainingData
 from mlops_assets.flows import model as model_flow
 from mlops_assets.flows import training_data as data_flow
-from mlops_assets.flows.evidence import collect_all
+from mlops_assets.flows.evidence import collect_all, page
 from mlops_assets.flows.ledger import manifest_of, views
 from mlops_assets.flows.release import cut
 
@@ -229,6 +229,8 @@ class _Work:
         """Cut one release of what is not proposed yet, and tell each circuit's newest entry."""
         platform, now = self._home.platform, self._home.now()
         self.done.release, _ = cut(platform, self._config, sorted(records), now=now)
+        if self.done.release is not None:
+            page(platform, self._config, self.done.release, now=now)
         left = dict(records)
         for view in reversed(views(platform, now)):
             if not left or left.keys().isdisjoint(view.circuits):

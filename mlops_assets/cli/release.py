@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.cli.session import Session
     from mlops_assets.domain.approval import Decision
+    from mlops_assets.domain.circuit import Config
     from mlops_assets.domain.release import ReleaseView, Stage
 
 PEOPLES_STAGES = click.Choice(["registry", "production"])
@@ -23,6 +24,13 @@ PEOPLES_STAGES = click.Choice(["registry", "production"])
 def stage_option(choice: click.Choice[str]) -> Callable[..., Any]:
     """Return the ``--stage`` option for these stages."""
     return click.option("--stage", type=choice, required=True)
+
+
+def _publish(session: Session, config: Config, release_id: str) -> None:
+    """Write the release's evidence page as it stands now."""
+    from mlops_assets.flows.evidence import page
+
+    page(session.platform, config, release_id, now=session.now())
 
 
 @click.group()
@@ -54,6 +62,8 @@ def create(
         now=session.now(),
         actor="platform",
     )
+    if made:
+        _publish(session, config, made)
     session.answer(
         {"release": made, "circuits": [str(key) for key in keys]},
         [f"release {made}: {len(keys)} circuits" if made else "nothing to release"],
@@ -138,9 +148,10 @@ def request(session: Session, release_id: str, stage: Stage, requester: str) -> 
     """Open the 24-hour window in which people may sign a stage."""
     from mlops_assets.flows.approval import request as ask
 
+    config = session.desired()
     window = ask(
         session.platform,
-        session.desired(),
+        config,
         release_id,
         stage,
         requester=requester,
@@ -154,6 +165,7 @@ def request(session: Session, release_id: str, stage: Stage, requester: str) -> 
         "missing": list(window.missing),
     }
     missing = window.missing
+    _publish(session, config, release_id)
     session.answer(
         document,
         [f"missing: {reason}" for reason in missing]
@@ -254,18 +266,18 @@ def _decide(decision: str) -> click.Command:
         from mlops_assets.flows.approval import approve, reject
 
         sign = approve if decision == "approve" else reject
-        _submitted(
-            session,
-            sign(
-                session.platform,
-                session.desired(),
-                release_id,
-                stage,
-                key.read_bytes(),
-                comment,
-                now=session.now(),
-            ),
+        config = session.desired()
+        submission = sign(
+            session.platform,
+            config,
+            release_id,
+            stage,
+            key.read_bytes(),
+            comment,
+            now=session.now(),
         )
+        _publish(session, config, release_id)
+        _submitted(session, submission)
 
     return command
 

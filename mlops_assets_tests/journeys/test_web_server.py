@@ -27,7 +27,8 @@ ASSETS = {
     "predictions",
     "forecast_quality",
 }
-LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+LAUNCH = """mutation($params: ExecutionParams!) {
+    launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(
     backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
