@@ -81,7 +81,7 @@ class TrainReport:
 
     @property
     def metrics(self) -> Mapping[CircuitKey, Mapping[str, float | None]]:
-        """WAPE of each model that was trained now, of its floor and of the incumbent."""
+        """WAPE of each circuit's model, trained now or before, of its floor and of the incumbent."""
         return {
             key: {
                 "wape": each.metrics.wape if each.metrics else None,
@@ -89,7 +89,7 @@ class TrainReport:
                 "incumbent": each.incumbent.wape if each.incumbent else None,
             }
             for key, each in self.outcomes.items()
-            if each.status == "trained"
+            if each.proof
         }
 
     @property

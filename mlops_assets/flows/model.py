@@ -248,7 +248,7 @@ def _fit_all(
     engine = training.platform.engine(allowed)
     if training.progress is not None:
         training.progress.begin("training", len(prepared))
-    if engine.workers < allowed:
+    if engine.workers < min(allowed, len(prepared)):
         training.say(f"{engine.workers} fits at once: the policy allows {allowed}, the cores bind")
     for key, result in engine.fit([each.job for each in prepared.values()]):
         try:
