@@ -81,7 +81,7 @@ class TrainReport:
 
     @property
     def metrics(self) -> Mapping[CircuitKey, Mapping[str, float | None]]:
-        """WAPE of each circuit's model, trained now or before, of its floor and of the incumbent."""
+        """WAPE of each model, trained now or before, of its floor and of the incumbent."""
         return {
             key: {
                 "wape": each.metrics.wape if each.metrics else None,
