@@ -35,7 +35,7 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
         entries = platform.ledger.entries()
     except RefusedError as error:
         return {"ok": False, "entries": 0, "problems": [str(error)]}
-    problems = [*anchor_problems(entries, platform.config.anchored()), *_root(platform, entries)]
+    problems = [*_anchors(platform, entries), *_root(platform, entries)]
     try:
         known = lifecycle.fold(entries, now)
     except MlopsError as error:
@@ -45,6 +45,13 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
         problems += _approvals(platform, known, manifests)
         problems += _deployments(platform, known, manifests)
     return {"ok": not problems, "entries": len(entries), "problems": problems}
+
+
+def _anchors(platform: Platform, entries: Sequence[LedgerEntry]) -> tuple[str, ...]:
+    try:
+        return anchor_problems(entries, platform.config.anchored())
+    except MlopsError as error:
+        return (str(error),)
 
 
 def _root(platform: Platform, entries: Sequence[LedgerEntry]) -> Iterator[str]:
@@ -87,16 +94,14 @@ def _approvals(
 ) -> Iterator[str]:
     """Every approval that opened a stage, its signature verified again."""
     for view in known:
-        manifest = manifests.get(view.release)
-        if manifest is None:
-            continue
-        for done in view.consumed:
-            yield from _consumed(platform, view, manifest, done)
+        if (manifest := manifests.get(view.release)) is not None:
+            for done in view.consumed:
+                yield from _consumed(platform, view, manifest, done)
         if view.copied_approval is not None:
             yield from _copied(view, known)
     try:
         trust = trust_at(platform.config)
-    except RefusedError as error:
+    except MlopsError as error:
         yield str(error)
         return
     for each in doubtful_releases(platform, trust):

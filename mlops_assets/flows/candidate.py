@@ -232,9 +232,7 @@ class Bench:
         if view.copied_approval is not None:
             source = lifecycle.find(self.views, view.copied_approval["release"])
             return self._approval_of(source)
-        done = next((done for done in view.consumed if done.stage == "registry"), None)
-        if done is None:
-            return None
+        done = next(done for done in view.consumed if done.stage == "registry")
         signed = [each for each in view.signed if each.statement in done.statements]
         approved_at = min((each.at for each in signed), default=None)
         if approved_at is None or not _younger_than_a_day(approved_at, self.now):

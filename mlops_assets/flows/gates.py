@@ -230,7 +230,11 @@ def _same_policy(platform: Platform, config: Config, manifest: Manifest) -> Verd
 def _test_verdict(platform: Platform, manifest: Manifest) -> Verdict:
     stored = platform.dev.evidence.read_release(manifest.release, "test_validation")
     deployed = [str(entry.circuit) for entry in manifest.entries if entry.action == "deploy"]
-    return judge_test(None if stored is None else read_test_validation(stored), deployed)
+    try:
+        judged = None if stored is None else read_test_validation(stored)
+    except RefusedError as error:
+        return Verdict("test_validation", passed=False, reason=error.reason)
+    return judge_test(judged, deployed)
 
 
 def read_test_validation(data: bytes) -> dict[str, tuple[Verdict, ...]]:

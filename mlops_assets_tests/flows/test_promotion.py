@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.flows import promotion
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.rollback import rollback
 from mlops_assets_tests.fakes.release import (
@@ -17,6 +19,7 @@ from mlops_assets_tests.fakes.release import (
     ENGINEER,
     MANAGER,
     ReleaseHome,
+    signer,
 )
 
 
@@ -208,11 +211,26 @@ def test_an_approval_is_copied_only_for_a_day(home):
     assert home.state(home.create(C1)) == "candidate"
 
 
-def test_an_approval_by_a_revoked_key_is_not_copied(home):
+def test_an_approval_by_a_key_that_counts_no_more_is_not_copied(home):
+    root = home.git.trees[home.git.head()]
+    until = signer(ENGINEER, valid_before=home.now + timedelta(hours=2)).line
+    root["trust/allowed_signers"] = root["trust/allowed_signers"].replace(
+        signer(ENGINEER).line.encode(), until.encode()
+    )
     home.train(C2, spec="3", error="no convergence")
     home.promote(home.registered(), "test")
-    home.revoke(ENGINEER)
+    home.tick(hours=2)
     assert home.state(home.create(C1)) == "candidate"
+
+
+def test_the_approval_of_a_release_that_failed_in_production_is_not_copied(home):
+    made = home.tested()
+    home.approve(made, "production", MANAGER)
+    assert kill_at(home, 1, lambda: home.promote(made, "production"))
+    rolled_back_meanwhile(home, C1, made, None)
+    rolled_back_meanwhile(home, C2, made, None)
+    assert home.promote(made, "production").state == "failed"
+    assert home.state(home.create()) == "candidate"
 
 
 def test_an_approval_is_not_copied_to_other_content(home):
@@ -370,7 +388,8 @@ def rolled_back_meanwhile(home, circuit, release, to):
     """What a rollback by other means leaves while a deployment is not recorded yet."""
     endpoints = home.production.prod.endpoints
     live = endpoints.live(circuit.plant_id)
-    endpoints.swap(live, live.with_changes({circuit: endpoints.recorded(circuit, to)}))
+    target = endpoints.recorded(circuit, to) if to else None
+    endpoints.swap(live, live.with_changes({circuit: target}))
     home.ledger.append(
         "rolled_back",
         "op@co.example",
@@ -490,3 +509,32 @@ def test_a_new_circuit_joins_by_a_release_of_its_own(home):
     made = home.deployed()
     assert home.view(made).circuits == (C3,)
     assert (home.live(C1), home.live(C3)) == (first, made)
+
+
+def test_a_model_that_was_swapped_between_gate_and_copy_is_not_copied(home):
+    from mlops_assets.flows.ledger import manifest_of
+
+    made = home.create()
+    home.approve(made, "registry", ENGINEER)
+    manifest = manifest_of(home.ledger, home.view(made))
+    home.dev.models.records[C2, 1] = home.train(C2, spec="3")
+    with pytest.raises(MlopsError, match="model 1 in dev is not the one that"):
+        promotion._register(home.platform, manifest, home.now, None)
+    assert (C2, 1) not in home.registry.models.records
+
+
+def test_a_test_that_ends_after_its_release_did_changes_nothing(home):
+    made = home.registered()
+    entries = home.ledger.entries
+    other = home.tested(C1)
+    home.approve(other, "production", MANAGER)
+    validated = home.production.test.endpoints.swap
+
+    def deploys_meanwhile(*live):
+        home.production.test.endpoints.swap = validated
+        home.promote(other, "production")
+        validated(*live)
+
+    home.production.test.endpoints.swap = deploys_meanwhile
+    assert home.promote(made, "test").state == "superseded"
+    assert entries()[-1].event == "superseded"

@@ -1,0 +1,160 @@
+"""People and keys enter the trust root by a commit, and never a broken one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mlops_assets.domain.errors import MlopsError, RefusedError, UsageError
+from mlops_assets.flows.ledger import trust_at
+from mlops_assets.flows.trust import add_key, add_person, check
+from mlops_assets_tests.fakes.release import (
+    ENGINEER,
+    STRANGER,
+    FakeConfigRepository,
+    ReleaseHome,
+    keys_of,
+    signer,
+)
+
+
+@pytest.fixture
+def home():
+    return ReleaseHome()
+
+
+def person(home, email=STRANGER, roles=("ml_engineer",), git_emails=()):
+    return add_person(home.platform, email, roles=roles, git_emails=git_emails, now=home.now)
+
+
+def key(home, email=STRANGER, number=0):
+    return add_key(home.platform, email, keys_of(email, number).public_line, now=home.now)
+
+
+def test_a_person_with_a_key_may_sign(home):
+    person(home)
+    commit = key(home)
+    assert commit == home.git.head()
+    root = trust_at(home.git)
+    assert root.signer(signer(STRANGER).key, home.now).principal == STRANGER
+    assert root.roles(STRANGER) == {"ml_engineer"}
+    made = home.create()
+    assert home.approve(made, "registry", STRANGER).accepted
+
+
+def test_adding_what_is_there_makes_no_commit(home):
+    person(home, git_emails=("S@Git.example",))
+    key(home)
+    head = home.git.head()
+    assert person(home, git_emails=("s@git.example",)) == head
+    assert key(home) == head
+
+
+def test_a_person_may_get_other_roles(home):
+    person(home, roles=("viewer",))
+    person(home, roles=("ml_engineer", "engineering_manager"), git_emails=("s@git.example",))
+    root = trust_at(home.git)
+    assert root.roles(STRANGER) == {"ml_engineer", "engineering_manager"}
+    assert root.person_of("s@git.example") == STRANGER
+
+
+def test_a_person_may_have_two_keys(home):
+    person(home)
+    key(home)
+    key(home, number=1)
+    assert (
+        len([each for each in trust_at(home.git).signers.values() if each.principal == STRANGER])
+        == 2
+    )
+
+
+def test_a_trust_root_may_begin_empty(home):
+    home.platform.config.trees[home.git.head()].clear()
+    person(home)
+    key(home)
+    assert [each.principal for each in trust_at(home.git).signers.values()] == [STRANGER]
+
+
+def test_a_file_without_a_last_newline_stays_readable(home):
+    signers = home.git.files(home.git.head())["trust/allowed_signers"]
+    home.git.add({"trust/allowed_signers": signers.rstrip()}, author=ENGINEER)
+    person(home)
+    key(home)
+    assert len(trust_at(home.git).signers) == 5
+
+
+@pytest.mark.parametrize(
+    ("email", "roles", "git_emails", "error"),
+    [
+        ("*@co.example", ("viewer",), (), MlopsError),
+        ("Stranger@co.example", ("viewer",), (), MlopsError),
+        (STRANGER, ("root",), (), UsageError),
+        (STRANGER, ("viewer",), ("nobody",), MlopsError),
+        (STRANGER, ("viewer",), ("eng@git.example",), RefusedError),
+    ],
+)
+def test_a_person_that_would_break_the_root_is_refused(home, email, roles, git_emails, error):
+    head = home.git.head()
+    with pytest.raises(error):
+        person(home, email, roles, git_emails)
+    assert home.git.head() == head
+
+
+def test_a_key_needs_a_person_and_speaks_for_one(home):
+    with pytest.raises(RefusedError, match="is nobody yet"):
+        key(home)
+    person(home)
+    with pytest.raises(RefusedError, match=f"speaks for {ENGINEER} already"):
+        add_key(home.platform, STRANGER, keys_of(ENGINEER).public_line, now=home.now)
+    with pytest.raises(RefusedError, match="not ssh-ed25519"):
+        add_key(home.platform, STRANGER, "ssh-rsa AAAA", now=home.now)
+
+
+def test_a_check_tells_people_and_keys(home):
+    old = signer(STRANGER, valid_before=home.now - timedelta(days=1))
+    person(home)
+    signers = home.git.files(home.git.head())["trust/allowed_signers"]
+    home.git.add({"trust/allowed_signers": signers + f"{old.line}\n".encode()}, author=ENGINEER)
+    told = check(home.platform, now=home.now)
+    assert told["problems"] == []
+    assert told["people"][ENGINEER] == {"roles": ["ml_engineer"], "has_key": True}
+    assert {each["state"] for each in told["keys"]} == {"valid", "E_KEY_VALIDITY"}
+
+
+def test_a_check_names_what_a_revoked_key_has_signed(home):
+    made = home.registered()
+    home.revoke(ENGINEER)
+    told = check(home.platform, now=home.now)
+    assert [each["release"] for each in told["doubtful"]] == [made]
+    assert f"{made}: {ENGINEER} signed registry with the revoked key" in told["problems"][0]
+
+
+def test_what_a_key_signed_before_it_was_lost_stays_good(home):
+    home.registered()
+    home.revoke(ENGINEER, since=home.now + timedelta(hours=1))
+    assert check(home.platform, now=home.now)["problems"] == []
+
+
+def test_a_check_survives_signatures_that_are_gone_or_changed(home):
+    home.registered()
+    home.revoke(ENGINEER)
+    name = next(name for name in home.ledger.files if name[1].endswith(".sig"))
+    home.ledger.files[name] = b"forged"
+    assert check(home.platform, now=home.now)["doubtful"] == []
+    del home.ledger.files[name]
+    assert check(home.platform, now=home.now)["doubtful"] == []
+
+
+def test_a_broken_root_is_told_in_one_problem(home):
+    home.git.add({"trust/allowed_signers": b"everybody\n"}, author=ENGINEER)
+    told = check(home.platform, now=home.now)
+    assert len(told["problems"]) == 1
+    assert "trust/allowed_signers:1" in told["problems"][0]
+
+
+def test_a_commit_of_the_past_keeps_its_root(home):
+    assert isinstance(home.git, FakeConfigRepository)
+    before = home.git.head()
+    person(home)
+    assert STRANGER not in trust_at(home.git, before).people
