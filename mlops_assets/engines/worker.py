@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,6 +60,7 @@ def work(connection: Connection[Any, Any]) -> None:
     assignment: Assignment = connection.recv()
     resource.setrlimit(resource.RLIMIT_DATA, (assignment.memory_bytes, assignment.memory_bytes))
     threading.Thread(target=_end_with, args=(assignment.parent,), daemon=True).start()
+    _warm_up(assignment.fit_function)
     while True:
         try:
             job = connection.recv()
@@ -68,6 +70,13 @@ def work(connection: Connection[Any, Any]) -> None:
             connection.send(Started())
             outcome = _fit(assignment.fit_function, job)
         connection.send(Answer(outcome))
+
+
+def _warm_up(fit_function: str) -> None:
+    """Load the libraries before a slot is held; what cannot be loaded is said by the first fit."""
+    with suppress(Exception):
+        module = importlib.import_module(fit_function.partition(":")[0])
+        getattr(module, "warm_up", lambda: None)()
 
 
 def _fit(name: str, job: object) -> FitResult | str:

@@ -1,8 +1,7 @@
 """Training: one circuit's readings in, one fitted model with its proof out.
 
 `fit` is a pure function of the job and safe to send to a worker process: the same job gives the
-same files, bit for bit. A worker sets `WORKER_ENVIRONMENT` before it imports numpy, so that
-several do not crowd the cores, and may call `warm_up` once.
+same files, bit for bit. A worker calls `warm_up` once, before its first job.
 """
 
 from __future__ import annotations
@@ -45,18 +44,13 @@ from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlops_assets.domain.model import FitJob
     from mlops_assets.domain.readings import Series
 
-__all__ = ["WORKER_ENVIRONMENT", "fit", "warm_up"]
+__all__ = ["fit", "warm_up"]
 
-WORKER_ENVIRONMENT: Mapping[str, str] = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
 _FLOOR = "seasonal_naive"
 _DAY = timedelta(days=1)
 # A circuit silent for longer before its cutoff has nothing to tell about tomorrow.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -249,9 +250,9 @@ def test_the_log_names_no_clock_and_marks_the_choice(result):
     assert not any("second" in line for line in result.log)
 
 
-def test_warm_up_loads_the_library_once():
+def test_warm_up_loads_the_library():
     training.warm_up()
-    assert set(training.WORKER_ENVIRONMENT.values()) == {"1"}
+    assert "statsforecast" in sys.modules
 
 
 @pytest.mark.slow
