@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlops_assets.ports import Progress
     from mlops_assets.settings import Settings
 
-_STOP_SECONDS = 30
+_STOP_SECONDS = 15
 # Dagster's own lines stay off the terminal; the run's log has them all.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -32,13 +32,15 @@ STATUS = "status"
 class Fact:
     """What one materialization says, read from storage alone, so that it can be told again.
 
-    ``version`` is its data version: the same version is the same fact.
+    ``version`` is its data version: the same version is the same fact. ``follows`` names what it
+    was made from, where Dagster would look for another partition of it.
     """
 
     asset: str
     partition: str | None
     version: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    follows: tuple[str, ...] = ()
 
     def materialization(self, status: str = "") -> dg.AssetMaterialization:
         """Return it as an event; ``status`` says what this run did for it."""
@@ -47,8 +49,18 @@ class Fact:
             self.asset,
             partition=self.partition,
             metadata=shown({**said, **self.metadata}),
-            tags={VERSION_TAG: self.version},
+            tags={VERSION_TAG: self.version, **_provenance(self.follows)},
         )
+
+
+def _provenance(follows: Iterable[str]) -> dict[str, str]:
+    """Say that no event of these assets is newer, so that the fact is not called out of date."""
+    tags = {}
+    for asset in follows:
+        tags["dagster/code_version"] = "1"
+        tags[f"dagster/input_data_version/{asset}"] = "INITIAL"
+        tags[f"dagster/input_event_pointer/{asset}"] = "NULL"
+    return tags
 
 
 def shown(metadata: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:

@@ -91,6 +91,8 @@ def prediction_fact(forecast: CircuitForecast) -> Fact:
             "proof": f"mlops trace {circuit} --date {day}",
             "path": f"workspaces/prod/predictions/{circuit}/{day}.parquet",
         },
+        # The newest day partition is tomorrow's, which nothing can follow yet.
+        follows=("daily_forecast",),
     )
 
 
