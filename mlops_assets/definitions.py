@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import dagster as dg
 
 from mlops_assets import automation
@@ -17,6 +20,15 @@ from mlops_assets.assets.readings import (
     readings,
 )
 from mlops_assets.assets.training import train
+from mlops_assets.domain.errors import HomeError
+
+home = Home()
+if os.environ.get("DAGSTER_IS_DEV_CLI"):
+    # Whoever types plain `dagster dev` is told at once; every run and tick would say the same.
+    try:
+        home.settings.layout.kind()
+    except HomeError as error:
+        sys.stderr.write(f"{error}; until then nothing can run\n")
 
 defs = dg.Definitions(
     assets=[
@@ -37,7 +49,7 @@ defs = dg.Definitions(
     jobs=automation.JOBS,
     schedules=automation.SCHEDULES,
     sensors=automation.SENSORS,
-    resources={"home": Home()},
+    resources={"home": home},
     # Every job is one step that covers many circuits: a process for it alone would be waste.
     executor=dg.in_process_executor,
 )

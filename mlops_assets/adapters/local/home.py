@@ -84,8 +84,10 @@ class LocalHome:
         if root.exists() and not root.is_dir():
             raise HomeError(f"{root}: is a file: name a folder")
         names = [path.name for path in root.iterdir()] if root.is_dir() else []
-        # What a killed write of the intent left is nothing.
-        names = [name for name in names if not name.startswith(".init.json.")]
+        # What a killed write of the intent left is nothing, nor is what Dagster makes for itself
+        # where it is started before there is a home.
+        view = self._layout.dagster.name
+        names = [name for name in names if name != view and not name.startswith(".init.json.")]
         if names:
             raise HomeError(
                 f"{root}: is neither empty nor a home (it holds {min(names)}): name another folder"
