@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.ports import Platform
 
 _EMPTY_REVOKED = b"format: 1\nkeys: []\n"
-_SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/releases.md\n"
+_SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/identities.md\n"
 
 
 def trust_files(people: Iterable[Person], signers: Iterable[Signer]) -> dict[str, bytes]:

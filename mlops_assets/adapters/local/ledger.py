@@ -135,10 +135,10 @@ class LocalLedger:
         log = read_bytes(self._log) or b""
         whole = log.rfind(b"\n") + 1
         entries = self._read(log[:whole])
-        heads = anchored_heads(self._anchored())
-        if problems := anchor_problems(entries, self._anchored()):
+        anchors = self._anchored()
+        if problems := anchor_problems(entries, anchors):
             raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
         if whole < len(log):
             os.truncate(self._log, whole)
-        if entries and entries[-1].seq not in heads:
+        if entries and entries[-1].seq not in anchored_heads(anchors):
             self._anchor(anchor_of(entries[-1]))
