@@ -68,6 +68,6 @@ def read_moment(text: object) -> datetime:
     if not isinstance(text, str) or not _MOMENT.fullmatch(text):
         raise IdentifierError(f"{text!r} is not a moment such as 2026-01-31T06:00:00Z")
     try:
-        return datetime.strptime(text, _MOMENT_FORMAT).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise IdentifierError(f"{text!r} is not a moment that exists") from error

@@ -118,18 +118,20 @@ def anchored_heads(anchors: Sequence[str]) -> Mapping[int, frozenset[str]]:
 
 
 def anchor_problems(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> tuple[str, ...]:
-    """Say where the log differs from what was anchored; nothing when it holds.
+    """Say where a log, its chain checked, differs from what was anchored; nothing when it holds.
 
     The newest entry may still lack its anchor: a crash between the two leaves it so, and the next
     append adds it.
     """
     heads = anchored_heads(anchors)
+    # In a checked chain each entry's hash is what the next one names.
+    hashes = [entry.prev for entry in entries[1:]] + [hash_of(entry) for entry in entries[-1:]]
     problems = [
         f"ledger entry {entry.seq} has no anchor in the config repository"
         if entry.seq not in heads
         else f"ledger entry {entry.seq} is not the one that was anchored"
-        for entry in entries
-        if heads.get(entry.seq) != frozenset({hash_of(entry)})
+        for entry, digest in zip(entries, hashes, strict=True)
+        if heads.get(entry.seq) != frozenset({digest})
         and (entry.seq in heads or entry.seq != len(entries) - 1)
     ]
     if heads and max(heads) >= len(entries):
