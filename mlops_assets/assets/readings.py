@@ -1,6 +1,7 @@
 """From raw files to the one table that everything is built on."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -9,13 +10,12 @@ from mlops_assets.assets.events import (
     EventWriter,
     Fact,
     check_specs,
-    result,
-    shown,
     stored_versions,
 )
 from mlops_assets.assets.home import Home, RunProgress
 from mlops_assets.assets.partitions import SELECTION, add_circuits, chosen, circuits, every
 from mlops_assets.domain.circuit import Circuit, Config
+from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import digest_of
 from mlops_assets.domain.readings import CircuitReadings, IngestReport
 from mlops_assets.flows import readings as flow
@@ -117,15 +117,23 @@ def circuit_readings_facts(
         yield circuit_readings_fact(config.circuits[key], share, data_now)
 
 
-@dg.asset(
+READINGS = dg.AssetSpec(
+    "readings",
     description="One ETL slice: new files and rows validated, the unusable quarantined with their "
     "reason, the rest merged into one Delta table in one commit.",
     group_name=GROUP,
     kinds={"deltalake", "polars"},
     owners=OWNERS,
     deps=[every("sensor_files"), every("historian_tables")],
+    skippable=True,
+)
+
+
+@dg.multi_asset(
+    name="readings",
+    specs=[READINGS],
     check_specs=check_specs("readings", CHECKS, None, warns=WARNS),
-    output_required=False,
+    can_subset=True,
     config_schema={
         "raw": dg.Field(
             str, default_value="", is_required=False, description="A folder instead of lake/raw."
@@ -134,7 +142,7 @@ def circuit_readings_facts(
 )
 def readings(
     context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult]:
     """Merge one slice, and tell each circuit's share when its day or state is new."""
     with home.explained():
         platform, wanted = home.platform, home.config()
@@ -149,57 +157,44 @@ def readings(
             trained_until=trained_until(platform.dev.training_data, wanted.circuits),
         )
         home.answers["readings"] = report
-        if report.delta_version is None:
+        fact, data_now = readings_fact(platform), home.data_now()
+        if fact is None:
             raise dg.Failure("there are no readings: put files into lake/raw", allow_retries=False)
-        data_now = home.data_now()
         verdicts = flow.verdicts(
             platform.lake,
             wanted,
             data_now=data_now,
             training_data=platform.dev.training_data,
         )
-        _tell_changes(
-            context,
-            sensor_files_fact(platform),
-            circuit_readings_facts(platform, wanted, data_now),
-        )
-    yield dg.MaterializeResult(
-        asset_key="readings",
-        metadata=_report_metadata(report),
-        data_version=dg.DataVersion(str(report.delta_version)),
-    )
-    answered = {verdict.gate: verdict for verdict in verdicts}
-    for name in CHECKS:
-        if name in answered:
-            yield result("readings", answered[name])
+        writer = EventWriter(context)
+        writer.materialized(sensor_files_fact(platform))
+        told = replace(fact, metadata={**fact.metadata, "slice": _slice(report)})
+        status = "" if report.files else "unchanged: no new files"
+        writer.materialized(told, verdicts, status=status)
+        _tell_changes(context, circuit_readings_facts(platform, wanted, data_now))
+    if refused := [verdict for verdict in verdicts if verdict.refuses]:
+        raise dg.Failure("; ".join(refusals(refused)), allow_retries=False)
+    yield from ()
 
 
-def _report_metadata(report: IngestReport) -> Mapping[str, dg.MetadataValue]:
-    return shown(
-        {
-            "status": None if report.files else "unchanged: no new files",
-            "delta_version": report.delta_version,
-            "max_timestamp": report.max_timestamp,
-            "path": "lake/readings",
-            "slice": {
-                "read": report.rows_read,
-                "inserted": report.rows_inserted,
-                "updated": report.rows_updated,
-                "unchanged": report.rows_unchanged,
-                "quarantined": report.rows_quarantined,
-                "restated": report.rows_restated,
-                "reasons": dict(report.reasons),
-                "files": list(report.files[:20]),
-            },
-        }
-    )
+def _slice(report: IngestReport) -> Mapping[str, object]:
+    """Return what one slice did, which only its own run can tell."""
+    return {
+        "read": report.rows_read,
+        "inserted": report.rows_inserted,
+        "updated": report.rows_updated,
+        "unchanged": report.rows_unchanged,
+        "quarantined": report.rows_quarantined,
+        "restated": report.rows_restated,
+        "reasons": dict(report.reasons),
+        "files": list(report.files[:20]),
+    }
 
 
-def _tell_changes(context: dg.AssetExecutionContext, files: Fact, facts: Iterator[Fact]) -> None:
-    """Log the circuits whose day or state is not the one told last, and the files."""
+def _tell_changes(context: dg.AssetExecutionContext, facts: Iterator[Fact]) -> None:
+    """Log the circuits whose day or state is not the one told last."""
     told = stored_versions(context.instance, "circuit_readings")
     writer = EventWriter(context)
-    writer.materialized(files)
     for fact in facts:
         if told.get(fact.partition or "") != fact.version:
             writer.materialized(fact)
