@@ -34,6 +34,7 @@ _TITLE_CHARACTERS = 80
 _WIDTH, _HEIGHT = 760, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 46, 40
 _CHART_POINTS = 700
+_LARGEST_DRAWN = 1e300
 _Y_TICKS = 4
 _X_TICKS = 10
 _TICK_STEPS = tuple(
@@ -293,7 +294,11 @@ def _pieces(points: Iterable[tuple[int, float | None]]) -> list[list[tuple[int, 
 
 
 def _finite(values: Iterable[float | None]) -> list[float | None]:
-    return [None if value is None or not math.isfinite(value) else float(value) for value in values]
+    """Return what can be drawn: arithmetic on an axis overflows long before a float does."""
+    return [
+        float(value) if value is not None and abs(value) <= _LARGEST_DRAWN else None
+        for value in values
+    ]
 
 
 def _count(parts: Iterable[Line | Band]) -> int:

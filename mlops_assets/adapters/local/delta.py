@@ -73,6 +73,9 @@ class DeltaFolder:
         except (DeltaError, OSError, ValueError) as error:
             raise self.unreadable(error) from error
         if version is None:
+            if table.version() < 0:
+                # Another writer made the log's folder and has not made its first commit yet.
+                return None
             self._check_last_commit(table.version())
         return table
 
