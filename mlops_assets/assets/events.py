@@ -234,6 +234,10 @@ class EventWriter:
     def _plan(self, asset: str, partitions: Iterable[str]) -> None:
         """Say that this run was to materialize partitions: those it did not then show as failed."""
         run, instance = self._context.run, self._context.instance
+        context = self._context
+        if isinstance(context, dg.AssetExecutionContext):
+            context = context.op_execution_context
+        step = str(context.op_handle)
         known: set[str] = set()
         if run.is_partitioned and dg.AssetKey(asset) in self._context.selected_asset_keys:
             known.update(self._context.partition_keys)
@@ -241,9 +245,7 @@ class EventWriter:
             data = AssetMaterializationPlannedData(
                 dg.AssetKey(asset), partition=partition, partitions_subset=None
             )
-            event = DagsterEvent.build_asset_materialization_planned_event(
-                run.job_name, str(self._context.op_handle), data
-            )
+            event = DagsterEvent.build_asset_materialization_planned_event(run.job_name, step, data)
             instance.report_dagster_event(event, run.run_id)
 
     def _newest(
