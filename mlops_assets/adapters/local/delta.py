@@ -27,7 +27,7 @@ from mlops_assets.adapters.local.files import flush_file, flush_folder
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _T = TypeVar("_T")
@@ -123,7 +123,11 @@ class DeltaFolder:
             if not isinstance(error, CommitFailedError) and self.open() is not None:
                 raise CommitFailedError(str(error)) from error
             raise
-        return self._flushed(DeltaTable(self._path), slice_id)
+        table = self.open()
+        if table is None:
+            # Seen while another writer creates the table too: whose commit won shows on a new try.
+            raise CommitFailedError(f"{self._path}: its first commit cannot be seen yet")
+        return self._flushed(table, slice_id)
 
     def append(self, table: DeltaTable, rows: pl.DataFrame, slice_id: str) -> int:
         """Add rows in one commit."""
@@ -161,9 +165,16 @@ class DeltaFolder:
         """The version whose commit made this slice, None when none did."""
         if table.transaction_version(slice_id) is None:
             return None
-        for entry in _newest_first(table):
-            if entry.get("slice") == slice_id:
-                return int(entry["version"])
+        # Not by the library's history: it numbers commits from the newest one, which another writer
+        # may have made between its two looks.
+        for version in range(table.version(), -1, -1):
+            commit = self._commit_file(version)
+            if not commit.exists():
+                break
+            if any(
+                action.get("commitInfo", {}).get("slice") == slice_id for action in _actions(commit)
+            ):
+                return version
         return int(table.version())
 
     def unreadable(self, error: BaseException) -> DataError:
@@ -181,7 +192,7 @@ class DeltaFolder:
         if not commit.exists():
             return
         try:
-            actions = [json.loads(line) for line in commit.read_bytes().splitlines() if line]
+            actions = _actions(commit)
         except ValueError as error:
             raise self.unreadable(error) from error
         if not actions:
@@ -192,8 +203,8 @@ class DeltaFolder:
         version = None if slice_id is None else self.holding(table, slice_id)
         version = int(table.version()) if version is None else version
         commit = self._commit_file(version)
-        for line in commit.read_bytes().splitlines():
-            if added := json.loads(line).get("add"):
+        for action in _actions(commit):
+            if added := action.get("add"):
                 flush_file(self._path / added["path"])
         flush_file(commit)
         flush_folder(self._path)
@@ -203,14 +214,8 @@ class DeltaFolder:
         return self._path / "_delta_log" / f"{version:020}.json"
 
 
-def _newest_first(table: DeltaTable) -> Iterator[dict[str, Any]]:
-    limit, seen = 16, 0
-    while True:
-        entries = table.history(limit)
-        yield from entries[seen:]
-        if len(entries) < limit:
-            return
-        seen, limit = len(entries), limit * 8
+def _actions(commit: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in commit.read_bytes().splitlines() if line]
 
 
 def _plain(rows: pl.DataFrame) -> Any:  # noqa: ANN401 an Arrow table
