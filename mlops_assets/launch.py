@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import IngestReport
     from mlops_assets.domain.release import Stage
-    from mlops_assets.domain.training import TrainReport
     from mlops_assets.flows.plan import PlanLine
     from mlops_assets.flows.promotion import Promotion
     from mlops_assets.ports import Progress
@@ -122,22 +121,9 @@ def _summary(done: Trained | None, standing: Mapping[CircuitKey, _Standing]) -> 
         trained=tuple(key for key, one in outcomes.items() if one.status == "trained"),
         skipped=tuple(sorted(skipped - failed.keys())),
         failed=dict(sorted(failed.items())),
-        metrics=metrics_of(done.report) if done and done.report else {},
+        metrics=done.report.metrics if done and done.report else {},
         broken=tuple(sorted(failed.keys() - left_out)),
     )
-
-
-def metrics_of(report: TrainReport) -> dict[CircuitKey, dict[str, float | None]]:
-    """Return WAPE of each model beside that of the floor and of the model that was live."""
-    return {
-        key: {
-            "wape": outcome.metrics.wape,
-            "floor": outcome.floor.wape if outcome.floor else None,
-            "incumbent": outcome.incumbent.wape if outcome.incumbent else None,
-        }
-        for key, outcome in report.outcomes.items()
-        if outcome.metrics is not None
-    }
 
 
 def predict(
