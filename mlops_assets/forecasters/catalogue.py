@@ -8,7 +8,7 @@ label: its name, then flags after colons: ``mstl_arima:daily:log``. ``log`` mode
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.circuit import Algorithm, Hyperparameter
 
@@ -44,8 +44,6 @@ def _season() -> Any:  # noqa: ANN401 a field
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Settings of one forecaster; a value outside its range is refused when it is made."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         for item in fields(self):
