@@ -436,7 +436,11 @@ class HomePlace(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lake:
-    """The lake's tables and zones."""
+    """The lake's tables and zones.
+
+    ``hindcasts`` has the form of ``quality``: what the deployment before the live one would have
+    scored on the same days.
+    """
 
     landing: LandingZone
     journal: IngestJournal
@@ -445,6 +449,7 @@ class Lake:
     restatements: RowLog
     predictions: PredictionsTable
     quality: QualityTable
+    hindcasts: QualityTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,6 +246,7 @@ def _lake(layout: HomeLayout) -> Lake:
         restatements=LocalRowLog(layout.restatements, "restatements"),
         predictions=LocalPredictionsTable(layout.predictions),
         quality=LocalQualityTable(layout.quality),
+        hindcasts=LocalQualityTable(layout.hindcasts),
     )
 
 

@@ -82,6 +82,11 @@ class HomeLayout:
         return self.lake / "quality"
 
     @property
+    def hindcasts(self) -> Path:
+        """The table of what the deployment before the live one would have scored."""
+        return self.lake / "hindcasts"
+
+    @property
     def workspaces(self) -> Path:
         """The three workspaces."""
         return self.root / "workspaces"

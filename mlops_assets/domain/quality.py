@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.domain.identifiers import CircuitKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import polars as pl
@@ -142,18 +142,11 @@ def judge(
     hindcasts_count: bool,
 ) -> QualityReport:
     """Judge a live model by its forecasts for the 7 days that end with ``up_to``."""
-    first = up_to - timedelta(days=ROLLING_DAYS - 1)
-    counted = [
-        day
-        for day in days
-        if first <= day.issued_for <= up_to
-        and day.fallback == "none"
-        and day.model_version == model_version
-        and (hindcasts_count or not day.hindcast)
-    ]
+    counted = counted_days(
+        days, up_to=up_to, model_version=model_version, hindcasts_count=hindcasts_count
+    )
     rows = sum(day.rows for day in counted)
-    actual = sum(day.absolute_actual for day in counted)
-    wape = sum(day.absolute_error for day in counted) / actual if actual > 0 else None
+    wape = pooled_wape(counted)
     bias = sum(day.bias * day.rows for day in counted) / rows if rows else None
     coverage = sum(day.coverage_95 * day.rows for day in counted) / rows if rows else None
     degraded, drifted, reason = _opinion(len(counted), wape, backtest_wape, coverage, policy=policy)
@@ -168,6 +161,27 @@ def judge(
         drifted=drifted,
         reason=reason,
     )
+
+
+def counted_days(
+    days: Iterable[DayQuality], *, up_to: date, model_version: int, hindcasts_count: bool
+) -> tuple[DayQuality, ...]:
+    """The rolling days by which a live model is judged: its own forecasts, issued in time."""
+    first = up_to - timedelta(days=ROLLING_DAYS - 1)
+    return tuple(
+        day
+        for day in days
+        if first <= day.issued_for <= up_to
+        and day.fallback == "none"
+        and day.model_version == model_version
+        and (hindcasts_count or not day.hindcast)
+    )
+
+
+def pooled_wape(days: Sequence[DayQuality]) -> float | None:
+    """WAPE over all hours of some days; None where their actuals are all zero."""
+    actual = sum(day.absolute_actual for day in days)
+    return sum(day.absolute_error for day in days) / actual if actual > 0 else None
 
 
 def quality_frame(days: Iterable[DayQuality]) -> pl.DataFrame:

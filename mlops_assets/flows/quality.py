@@ -26,7 +26,7 @@ from mlops_assets.flows.forecast import readable_deployments
 from mlops_assets.flows.ladder import Forecasting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     import numpy as np
@@ -59,6 +59,19 @@ def score(
         lake, first=up_to - timedelta(days=ROLLING_DAYS - 1), last=up_to, circuits=circuits
     )
     live, _ = readable_deployments(prod, circuits)
+    return judged(registry, policy, live, days, up_to=up_to, hindcasts_count=hindcasts_count)
+
+
+def judged(
+    registry: SharedRegistry,
+    policy: Policy,
+    live: Mapping[CircuitKey, Deployment],
+    days: Iterable[DayQuality],
+    *,
+    up_to: date,
+    hindcasts_count: bool,
+) -> dict[CircuitKey, QualityReport]:
+    """Judge live deployments by days that are scored already."""
     by_circuit: dict[CircuitKey, list[DayQuality]] = {}
     for day in days:
         by_circuit.setdefault(day.circuit, []).append(day)
@@ -81,15 +94,20 @@ def score_days(
 ) -> tuple[DayQuality, ...]:
     """Score every forecast of days first..last that has actuals, and store what is new."""
     rows = lake.predictions.read(first=first, last=last, circuits=circuits)
+    days = days_scored(lake, rows)
+    if days:
+        lake.quality.replace(quality_frame(days))
+    return days
+
+
+def days_scored(lake: Lake, rows: pl.DataFrame) -> tuple[DayQuality, ...]:
+    """Forecasts against the actuals that are there by now, stored nowhere."""
     parts, actuals = _with_actuals(lake, rows)
-    days = tuple(
+    return tuple(
         day
         for circuit, actual in actuals.items()
         for day in _scored(circuit, parts[circuit], actual)
     )
-    if days:
-        lake.quality.replace(quality_frame(days))
-    return days
 
 
 def pooled_skill(

@@ -3,6 +3,10 @@
 The decision is appended to the ledger first, with every plant locked and every target's bytes
 checked; then each plant changes by one swap. A rollback that was killed in between is finished by
 the next one that names any of its circuits, or by `resume`: finishing takes no further step.
+
+A rollback that was killed after the last swap, before anybody was told, is told by the same command
+again. What makes that sound is no time window but a mark: the request is closed by a write-once
+file after its report was shown, so that the worst a kill can do is to show the report twice.
 """
 
 from __future__ import annotations
@@ -14,18 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.deployment import RollbackReport, rollback_target
 from mlops_assets.domain.errors import DataError, MlopsError, RefusedError, UsageError
-from mlops_assets.domain.identifiers import CircuitKey, checked_release
+from mlops_assets.domain.history import History
+from mlops_assets.domain.identifiers import (
+    CircuitKey,
+    canonical_json,
+    checked_release,
+    digest_of,
+)
+from mlops_assets.domain.incident import PLATFORM
 from mlops_assets.flows.deployment import check_bytes, locked_plants, swap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.domain.deployment import Deployment, LiveManifest
     from mlops_assets.domain.release import LedgerEntry
     from mlops_assets.ports import Platform
-
-PLATFORM = "platform"
 
 
 def rollback(
@@ -36,43 +45,61 @@ def rollback(
     reason: str,
     now: datetime,
     to: str | None = None,
+    only_from: str | None = None,
+    told: Callable[[RollbackReport], None] | None = None,
 ) -> RollbackReport:
     """Return circuits to the deployment before the live one, or to the earlier one named ``to``.
 
-    A circuit that has none is refused and stays live; the others move.
+    A circuit that has none is refused and stays live; the others move. With ``only_from`` those
+    that another release serves by now are refused too.
+
+    The request (who, why, which circuits, where to) is closed once ``told`` has shown its report.
+    Asked for again in the same words before that, because the process that did it was killed, it is
+    reported again and takes no further step; once it is closed, the same words mean another step.
 
     Raises:
         UsageError: no operator, no reason, no circuit, or ``to`` is no release id.
     """
     started = time.perf_counter()
     _check_words(circuits, operator, reason, to)
+    request = _request(circuits, operator, reason, to)
     with ExitStack() as held:
         held.enter_context(platform.ledger.lock())
-        log = _Log(platform.ledger.entries())
+        log = History(platform.ledger.entries())
         wanted = {*circuits, *log.companions(circuits)}
         endpoints = platform.prod.endpoints
         held.enter_context(locked_plants(endpoints, {circuit.plant_id for circuit in wanted}))
         live = {plant: endpoints.live(plant) for plant in {c.plant_id for c in wanted}}
+        before = _untold(platform, log, live, request)
         moves = _pending(platform, log, live, circuits)
-        if not moves.to:
-            moves = _moves(platform, log, live, sorted(set(circuits)), to=to)
+        if not moves.to and before is not None:
+            moves = _told_again(platform, log, live, before, circuits)
+        elif not moves.to:
+            wished = sorted(set(circuits))
+            moves = _moves(platform, log, live, wished, to=to, only_from=only_from)
             if moves.to:
-                platform.ledger.append("rolled_back", operator, moves.data(operator, reason), now)
+                data = {**moves.data(operator, reason), "request": request}
+                before = platform.ledger.append("rolled_back", operator, data, now)
         _swap_all(platform, live, moves.to.values())
-    return RollbackReport(
+    report = RollbackReport(
         circuits=tuple(sorted(moves.to)),
         from_={circuit: before.release for circuit, before in moves.from_.items()},
         to={circuit: target.release for circuit, target in moves.to.items()},
         refused=moves.refused,
         seconds=time.perf_counter() - started,
     )
+    if told is not None:
+        told(report)
+    if before is not None:
+        _close(platform, before)
+    return report
 
 
 def resume(platform: Platform) -> tuple[CircuitKey, ...]:
     """Finish what a killed rollback left undone; returns the circuits that moved now."""
     with ExitStack() as held:
         held.enter_context(platform.ledger.lock())
-        log = _Log(platform.ledger.entries())
+        log = History(platform.ledger.entries())
         plants = {circuit.plant_id for circuit in log.steps}
         endpoints = platform.prod.endpoints
         held.enter_context(locked_plants(endpoints, plants))
@@ -111,46 +138,6 @@ class _Moves:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One circuit's part of the newest event about it, where that is a rollback."""
-
-    seq: int
-    from_: str
-    to: str
-
-
-class _Log:
-    """What the ledger says about deployments: who deployed what, and the newest rollbacks."""
-
-    def __init__(self, entries: Iterable[LedgerEntry]) -> None:
-        self.deployed: set[tuple[CircuitKey, str]] = set()
-        self.steps: dict[CircuitKey, _Step] = {}
-        for entry in entries:
-            match entry.event:
-                case "deployed":
-                    self._deploy(entry.data["circuits"], entry.data["release"])
-                case "failed":
-                    self._deploy(entry.data.get("deployed", ()), entry.data["release"])
-                case "rolled_back":
-                    for key, step in entry.data["circuits"].items():
-                        circuit = CircuitKey.parse(key)
-                        self.steps[circuit] = _Step(entry.seq, step["from"], step["to"])
-                case _:
-                    pass
-
-    def _deploy(self, keys: Iterable[str], release: str) -> None:
-        for key in keys:
-            circuit = CircuitKey.parse(key)
-            self.deployed.add((circuit, release))
-            self.steps.pop(circuit, None)
-
-    def companions(self, circuits: Iterable[CircuitKey]) -> set[CircuitKey]:
-        """Circuits whose newest change is a rollback that any of these was part of."""
-        events = {self.steps[circuit].seq for circuit in circuits if circuit in self.steps}
-        return {circuit for circuit, step in self.steps.items() if step.seq in events}
-
-
 def _check_words(
     circuits: Sequence[CircuitKey], operator: str, reason: str, to: str | None
 ) -> None:
@@ -164,9 +151,59 @@ def _check_words(
         checked_release(to)
 
 
+def _request(circuits: Sequence[CircuitKey], operator: str, reason: str, to: str | None) -> str:
+    """What makes two calls the same request."""
+    named = sorted({str(circuit) for circuit in circuits})
+    return digest_of({"circuits": named, "operator": operator, "reason": reason, "to": to})
+
+
+def _closed(entry: LedgerEntry) -> str:
+    return f"rollback-{entry.seq}.json"
+
+
+def _close(platform: Platform, entry: LedgerEntry) -> None:
+    data = {"format": 1, "entry": entry.seq, "request": entry.data["request"]}
+    platform.ledger.put("consumed", _closed(entry), canonical_json(data))
+
+
+def _untold(
+    platform: Platform, log: History, live: Mapping[str, LiveManifest], request: str
+) -> LedgerEntry | None:
+    """The entry that did this request, where nobody was told and nothing came after it."""
+    entry = log.requests.get(request)
+    if entry is None or platform.ledger.get("consumed", _closed(entry)) is not None:
+        return None
+    newest = all(
+        (step := log.steps.get(CircuitKey.parse(key))) is not None and step.seq == entry.seq
+        for key in entry.data["circuits"]
+    )
+    served = {
+        (_release(live, CircuitKey.parse(key)) in {step["from"], step["to"]})
+        for key, step in entry.data["circuits"].items()
+    }
+    return entry if newest and served == {True} else None
+
+
+def _told_again(
+    platform: Platform,
+    log: History,
+    live: Mapping[str, LiveManifest],
+    entry: LedgerEntry,
+    circuits: Iterable[CircuitKey],
+) -> _Moves:
+    """What a rollback did that was finished and not told: nothing moves."""
+    steps = {CircuitKey.parse(key): step for key, step in entry.data["circuits"].items()}
+    others = sorted(set(circuits) - set(steps))
+    moves = _Moves(refused=_moves(platform, log, live, others, to=None).refused)
+    for circuit, step in steps.items():
+        moves.from_[circuit] = _recorded(platform, circuit, step["from"])
+        moves.to[circuit] = _recorded(platform, circuit, step["to"])
+    return moves
+
+
 def _pending(
     platform: Platform,
-    log: _Log,
+    log: History,
     live: Mapping[str, LiveManifest],
     circuits: Iterable[CircuitKey],
 ) -> _Moves:
@@ -188,17 +225,22 @@ def _pending(
 
 def _moves(
     platform: Platform,
-    log: _Log,
+    log: History,
     live: Mapping[str, LiveManifest],
     circuits: Iterable[CircuitKey],
     *,
     to: str | None,
+    only_from: str | None = None,
 ) -> _Moves:
     moves = _Moves()
     environments: set[tuple[str, str]] = set()
     for circuit in circuits:
         now = live[circuit.plant_id].of(circuit)
         try:
+            if only_from is not None and now is not None and now.release != only_from:
+                raise RefusedError(
+                    "E_MOVED", f"{now.release} serves it by now, not {only_from}; nothing was done"
+                )
             target = rollback_target(now, platform.prod.endpoints.recorded, to=to)
             if now is not None and (circuit, now.release) not in log.deployed:
                 raise RefusedError(

@@ -179,6 +179,7 @@ def a_lake(**parts) -> Lake:
         "restatements": FakeRowLog("restatements"),
         "predictions": _Absent(),
         "quality": _Absent(),
+        "hindcasts": _Absent(),
     }
     return Lake(**(fakes | parts))
 

@@ -89,6 +89,13 @@ class Log:
 
     def __init__(self):
         self.written: list[LedgerEntry] = []
+        self.files: dict[tuple[str, str], bytes] = {}
+
+    def put(self, kind, name, data):
+        return self.files.setdefault((kind, name), data) is data
+
+    def get(self, kind, name):
+        return self.files.get((kind, name))
 
     @contextmanager
     def lock(self):
@@ -111,7 +118,9 @@ class Production:
 
     lake: object = field(
         default_factory=lambda: a_lake(
-            predictions=FakePredictionsTable(), quality=FakeQualityTable()
+            predictions=FakePredictionsTable(),
+            quality=FakeQualityTable(),
+            hindcasts=FakeQualityTable(),
         )
     )
     prod: ServingWorkspace = field(

@@ -62,7 +62,9 @@ def test_one_step_back_moves_and_is_in_the_ledger(production):
     assert (report.circuits, report.from_, report.to) == ((C1,), {C1: second}, {C1: first})
     (entry,) = rollbacks(production)
     assert entry.actor == "ann@example.com"
-    assert entry.data == {
+    assert entry.data.keys() == {"circuits", "operator", "reason", "held", "request"}
+    assert entry.data | {"request": ""} == {
+        "request": "",
         "circuits": {"P1/C1": {"from": second, "to": first}},
         "operator": "ann@example.com",
         "reason": "forecasts are off",
@@ -283,7 +285,8 @@ def test_any_sequence_of_releases_and_rollbacks_agrees_with_the_history(actions)
                 deploy(production.prod, production.registry, stale, now=NOW)
             assert production.prod.endpoints.files == before
         elif action == "back":
-            assert roll(production, *circuits).to == history.back(circuits)
+            said = f"reason {number}"
+            assert roll(production, *circuits, reason=said).to == history.back(circuits)
         elif action == "die":
             dying = platform(production)
             dying.prod = SimpleNamespace(endpoints=DyingEndpoints(production.prod.endpoints, 0))
