@@ -12,6 +12,7 @@ from mlops_assets.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
+    from mlops_assets.domain.deployment import RollbackReport
 
 
 @click.command()
@@ -41,8 +42,20 @@ def rollback(  # noqa: PLR0917 click passes options by name
     texts = circuits or ((f"{plant}/*",) if plant else ())
     chosen = session.circuits(texts, known) if texts else known
     report = roll_back(
-        session.platform, chosen, to=to, operator=operator, reason=reason, now=session.now()
+        session.platform,
+        chosen,
+        to=to,
+        operator=operator,
+        reason=reason,
+        now=session.now(),
+        told=lambda done: _tell(session, done),
     )
+    if not report.circuits:
+        raise Refused("nothing was rolled back")
+
+
+def _tell(session: Session, report: RollbackReport) -> None:
+    """Print what a rollback did."""
     document: dict[str, Any] = {
         "circuits": [str(key) for key in report.circuits],
         "from": {str(key): value for key, value in report.from_.items()},
@@ -53,8 +66,6 @@ def rollback(  # noqa: PLR0917 click passes options by name
     lines = [f"{key}: {document['from'][key]} -> {document['to'][key]}" for key in document["to"]]
     lines += [f"{key}: refused: {why}" for key, why in document["refused"].items()]
     session.answer(document, [*lines, f"{len(report.circuits)} circuits rolled back"])
-    if not report.circuits:
-        raise Refused("nothing was rolled back")
 
 
 COMMANDS = (rollback,)
