@@ -66,6 +66,19 @@ def judge_evidence(missing: Sequence[str]) -> Verdict:
     return Verdict("evidence", passed=not missing, reason=reason)
 
 
+def judge_lineage(broken: tuple[str, str] | None) -> Verdict:
+    """Ask whether each link from readings to release holds; ``broken`` is the first that does not.
+
+    >>> judge_lineage(("training data -> model", "other bytes")).reason
+    'broken at training data -> model: other bytes'
+    """
+    if broken is None:
+        reason = "readings, training data, model and release fit, recomputed from storage"
+    else:
+        reason = f"broken at {broken[0]}: {broken[1]}"
+    return Verdict("lineage", passed=broken is None, reason=reason)
+
+
 def judge_skill(wape: float, floor: float, minimum: float) -> Verdict:
     """Ask whether the model beats the seasonal naive on the same origins; the floor itself does.
 

@@ -39,6 +39,7 @@ from mlops_assets.flows.ledger import (
     stale_circuits,
     trust_at,
 )
+from mlops_assets.flows.lineage import confirm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,15 +110,16 @@ def circuit_verdicts(
 ) -> dict[CircuitKey, tuple[Verdict, ...]]:
     """Evidence, review and figures of each circuit that is deployed, judged one by one."""
     trust = trust_at(platform.config)
+    lineage = confirm(platform, manifest.entries)
     return {
-        entry.circuit: _circuit(platform, config, entry, trust)
+        entry.circuit: _circuit(platform, config, entry, trust, lineage[entry.circuit])
         for entry in manifest.entries
         if entry.action == "deploy"
     }
 
 
 def _circuit(
-    platform: Platform, config: Config, entry: Entry, trust: TrustRoot
+    platform: Platform, config: Config, entry: Entry, trust: TrustRoot, lineage: Verdict
 ) -> tuple[Verdict, ...]:
     models = platform.dev.models
     missing = missing_evidence(platform, entry)
@@ -132,7 +134,7 @@ def _circuit(
             _check_metrics(platform, entry, proof)
         except MlopsError as error:
             missing = (str(error),)
-    return (judge_evidence(missing), review, *judge_model(proof, config.policy.gates))
+    return (judge_evidence(missing), review, lineage, *judge_model(proof, config.policy.gates))
 
 
 def _review(platform: Platform, config: Config, entry: Entry, trust: TrustRoot) -> Verdict:

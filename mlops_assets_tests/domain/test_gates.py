@@ -16,6 +16,7 @@ from mlops_assets.domain.gates import (
     judge_champion,
     judge_coverage,
     judge_evidence,
+    judge_lineage,
     judge_model,
     judge_rollback_plan,
     judge_skill,
@@ -170,6 +171,12 @@ def test_a_model_without_a_scored_day_is_refused():
 def test_evidence_names_what_is_missing():
     assert judge_evidence(()).passed
     assert judge_evidence(("metrics", "lineage")).reason == "missing: metrics, lineage"
+
+
+def test_a_broken_lineage_names_the_link():
+    assert judge_lineage(None).passed
+    broken = judge_lineage(("model -> release", "other bytes"))
+    assert (broken.refuses, broken.reason) == (True, "broken at model -> release: other bytes")
 
 
 def test_a_release_passes_when_every_circuit_does():

@@ -10,18 +10,25 @@ from types import SimpleNamespace
 
 from mlops_assets.domain.circuit import Circuit, Config, Environment, Policy, Spec, StagePolicy
 from mlops_assets.domain.errors import ModelError, StaleError
-from mlops_assets.domain.evidence import FILES, PLATFORM_EMAIL
-from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef, digest_of_files
+from mlops_assets.domain.evidence import (
+    FILES,
+    HTML_FILE,
+    PLATFORM_EMAIL,
+    document_bytes,
+    lineage_document,
+)
+from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef, digest_of_files, sha256
 from mlops_assets.domain.model import ModelRecord
 from mlops_assets.domain.signature import key_pair, read_public_line
 from mlops_assets.domain.trust import Person, Signer
-from mlops_assets.flows import approval, promotion, release
+from mlops_assets.flows import approval, promotion, release, training_data
 from mlops_assets.flows.trust import trust_files
 from mlops_assets.ports import CommitInfo, DevWorkspace, Platform, SharedRegistry
 from mlops_assets_tests.fakes.evidence import FakeEvidenceStore
 from mlops_assets_tests.fakes.forecast import FORECASTING, model_files
 from mlops_assets_tests.fakes.ledger import FakeLedger
 from mlops_assets_tests.fakes.serving import MIDNIGHT, NOW, Production
+from mlops_assets_tests.fakes.training_data import FakeTrainingDataStore
 
 ENGINEER = "engineer@co.example"
 MANAGER = "manager@co.example"
@@ -175,13 +182,6 @@ class Environments:
         return [self.known[ref] for ref in sorted(self.known)]
 
 
-class DataSets:
-    """Training data that exists for whatever a record names."""
-
-    def get(self, circuit, version):
-        return SimpleNamespace(content_digest="1" * 64, delta_version=4)
-
-
 def environment(version="1.0.0", digest="e"):
     """A registered environment."""
     ref = EnvironmentRef.parse(f"forecasting:{version}")
@@ -207,7 +207,7 @@ class ReleaseHome:
         self.spec_digests = dict.fromkeys(self.circuits, "2" * 64)
         self.environments = [environment()]
         self.dev = DevWorkspace(
-            training_data=DataSets(),
+            training_data=FakeTrainingDataStore(),
             models=Models(),
             environments=Environments(),
             evidence=FakeEvidenceStore(),
@@ -274,6 +274,15 @@ class ReleaseHome:
     def train(self, key, *, spec="2", wape=0.05, floor=0.06, coverage=0.95, **settings):
         """Register the next model version of a circuit with its proof and evidence."""
         self.spec_digests[key] = spec * 64
+        if not self.production.lake.readings.read(circuits=[key]).height:
+            self.production.send(key)
+        data, _ = training_data.register(
+            self.production.lake,
+            self.dev.training_data,
+            self.config.circuits[key],
+            data_now=self.now,
+        )
+        self.dev.environments.register(environment())
         version = self.dev.models.next_version(key)
         files = model_files(**settings) | {"golden.json": json.dumps([version]).encode()}
         record = ModelRecord(
@@ -281,8 +290,8 @@ class ReleaseHome:
             version=version,
             digest=digest_of_files(files),
             spec_digest=spec * 64,
-            data_version=DataVersion(date(2024, 6, 14)),
-            data_digest="1" * 64,
+            data_version=data.version,
+            data_digest=data.content_digest,
             environment=ENVIRONMENT,
             environment_digest="e" * 64,
             config_commit=self.git.head(),
@@ -302,8 +311,12 @@ class ReleaseHome:
             FILES["scoring_notebook"]: b"{}",
             FILES["training_log"]: b"{}\n",
             FILES["metrics"]: json.dumps({"model_digest": record.digest, **metrics}).encode(),
-            FILES["lineage"]: b"{}",
+            HTML_FILE: b"<html>",
         }
+        data = self.dev.training_data.get(record.circuit, record.data_version)
+        notebook = {name: sha256(files[name]) for name in (FILES["scoring_notebook"], HTML_FILE)}
+        lineage = lineage_document(record, data, environment(), notebook)
+        files[FILES["lineage"]] = document_bytes(lineage)
         self.dev.evidence.put(record.circuit, record.version, files, b"{}")
 
     # --- what people type ---------------------------------------------------------------------

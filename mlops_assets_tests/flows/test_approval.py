@@ -387,6 +387,7 @@ def test_a_gate_tells_all_its_questions(home):
     assert list(verdicts(home, made, "registry")) == [
         "evidence",
         "pull_request_review",
+        "lineage",
         "skill",
         "champion",
         "coverage",

@@ -289,13 +289,13 @@ def test_what_breaks_in_the_test_can_be_tried_again(home):
     assert home.promote(made, "test").state == "tested"
 
 
-def test_an_environment_of_other_content_breaks_the_copy(home):
+def test_an_environment_that_is_gone_refuses_before_anything_is_consumed(home):
     made = home.create()
     home.approve(made, "registry", ENGINEER)
     home.dev.environments.known.clear()
-    with pytest.raises(MlopsError, match="is not the one that"):
+    with pytest.raises(MlopsError, match="broken at environment -> model"):
         home.promote(made, "registry")
-    assert home.state(made) == "errored"
+    assert home.state(made) == "awaiting_registry"
 
 
 def test_the_second_of_two_releases_learns_that_its_base_is_stale(home):

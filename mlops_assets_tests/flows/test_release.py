@@ -48,8 +48,8 @@ def test_a_release_pins_everything_that_a_circuit_is_served_by(home):
     assert (entry.action, entry.replaces) == ("deploy", None)
     assert (entry.model_version, entry.model_digest) == (1, record.digest)
     assert entry.forecaster == "auto_ets"
-    assert (entry.data_version, entry.data_digest) == ("2024-06-14", "1" * 64)
-    assert entry.delta_version == 4
+    assert (entry.data_version, entry.data_digest) == ("2024-06-14", record.data_digest)
+    assert entry.delta_version == home.dev.training_data.versions(C1)[0].delta_version
     assert (entry.environment, entry.environment_digest) == ("forecasting:1.0.0", "e" * 64)
     assert entry.spec_digest == "2" * 64
     assert entry.config_commit == home.git.head()

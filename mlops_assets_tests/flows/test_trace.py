@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
@@ -12,13 +12,12 @@ import pytest
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import DataVersion
 from mlops_assets.domain.readings import RawFile
-from mlops_assets.domain.training_data import TrainingData
 from mlops_assets.flows.evidence import page
 from mlops_assets.flows.trace import trace
 from mlops_assets_tests.domain.test_evidence import PROOF
 from mlops_assets_tests.fakes.forecast import FORECASTING
 from mlops_assets_tests.fakes.release import C1, C2, ENGINEER, MANAGER, ReleaseHome
-from mlops_assets_tests.fakes.serving import DAY, MIDNIGHT
+from mlops_assets_tests.fakes.serving import DAY
 
 LINKS = [
     "deployment",
@@ -32,37 +31,11 @@ LINKS = [
 ]
 
 
-class DataSets:
-    """Training data that was cut from the readings; a test may damage it."""
-
-    broken = False
-
-    def get(self, circuit, version):
-        return TrainingData(
-            circuit=circuit,
-            version=DataVersion(date(2024, 6, 14)),
-            content_digest="1" * 64,
-            delta_version=4,
-            rows=10,
-            cutoff_date=date(2024, 6, 14),
-            timezone="UTC",
-            first_timestamp=MIDNIGHT - timedelta(days=20),
-            last_timestamp=MIDNIGHT - timedelta(days=6),
-            columns=("timestamp", "value"),
-            path=f"workspaces/dev/data/{circuit}/2024-06-14",
-        )
-
-    def rows(self, data):
-        if self.broken:
-            raise DataError(f"{data.path}: rows are not those that were registered")
-
-
 @pytest.fixture
 def home():
     from mlops_assets.flows.forecast import predict
 
     made = ReleaseHome()
-    made.dev = replace(made.dev, training_data=DataSets())
     for models in (made.dev.models, made.registry.models):
         models.folder = lambda record: f"models/{record.circuit}/{record.version}"
     for key in (C1, C2):
@@ -114,8 +87,9 @@ def test_a_prediction_is_followed_to_its_commit(home):
     assert set(chain["signatures"]) == {"registry", "production", "verified"}
     assert ENGINEER in chain["signatures"]["registry"]
     assert MANAGER in chain["signatures"]["production"]
-    assert chain["training_data"]["content_digest"] == "1" * 64
-    assert chain["readings"]["delta_version"] == 4
+    (data,) = home.dev.training_data.versions(C1)
+    assert chain["training_data"]["content_digest"] == data.content_digest
+    assert chain["readings"]["delta_version"] == data.delta_version
     assert chain["config"]["file"] == "plants/P001/C001.yml"
     json.dumps(chain)
 
@@ -126,7 +100,8 @@ def test_a_day_without_forecast_says_what_to_run(home):
 
 
 def test_changed_training_data_is_named_and_the_chain_goes_on(home):
-    home.dev.training_data.broken = True
+    data, rows = home.dev.training_data.assets[C1, DataVersion(date(2024, 6, 14))]
+    home.dev.training_data.assets[C1, data.version] = (data, rows.head(5))
     chain = follow(home)
     assert not chain["verified"]
     assert not chain["training_data"]["verified"]
