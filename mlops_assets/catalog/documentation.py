@@ -83,7 +83,8 @@ def _type(hint: Any) -> str:  # noqa: ANN401 any declared type
     if get_origin(hint) is tuple:
         return f"list of {_type(arguments[0])}"
     if get_origin(hint) is Mapping:
-        return "depends on the forecaster"
+        known = get_origin(arguments[1]) is tuple
+        return _type(arguments[1]) if known else "depends on the forecaster"
     kinds = [kind for kind in arguments if kind is not type(None)]
     return _NAMES[kinds[0] if kinds else hint]
 

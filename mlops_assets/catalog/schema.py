@@ -13,7 +13,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.catalog.reading import Rule, nearest
-from mlops_assets.domain.circuit import GatePolicy, Policy, QualityPolicy, Spec, StagePolicy
+from mlops_assets.domain.circuit import (
+    AlertPolicy,
+    GatePolicy,
+    Policy,
+    QualityPolicy,
+    Spec,
+    StagePolicy,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -138,6 +145,9 @@ class PolicyFile:
     )
     readings: ReadingsSection = field(default_factory=ReadingsSection, metadata=_doc("the feed"))
     runs: RunsSection = field(default_factory=RunsSection, metadata=_doc("Dagster's history"))
+    alerts: AlertPolicy = field(
+        default_factory=AlertPolicy, metadata=_doc("who hears of an incident, and where")
+    )
 
     def policy(self) -> Policy:
         """Return the policy that the platform works by."""
@@ -151,6 +161,7 @@ class PolicyFile:
             maximum_parallel_training=self.training.max_parallel,
             freshness_hours=self.readings.freshness_hours,
             keep_runs_days=self.runs.keep_days,
+            alerts=self.alerts,
         )
 
 
@@ -168,6 +179,7 @@ def check_policy(document: Document, policy: PolicyFile) -> None:
         document.problem(
             "quality.fail_wape_ratio", f"{fail} is below warn_wape_ratio {warn}: mend one"
         )
+    _check_alerts(document, policy.alerts)
     for stage, roles in (("registry", REGISTRY_ROLES), ("production", PRODUCTION_ROLES)):
         for number, role in enumerate(getattr(policy, stage).roles):
             if role not in roles:
@@ -175,11 +187,23 @@ def check_policy(document: Document, policy: PolicyFile) -> None:
                 document.problem(place, f"{role} may not approve here{nearest(role, roles)}")
 
 
+def _check_alerts(document: Document, alerts: AlertPolicy) -> None:
+    if alerts.smtp and not alerts.sender:
+        document.problem("alerts.sender", "missing beside smtp: write who the e-mails are from")
+    for owner, addresses in alerts.owners.items():
+        for number, address in enumerate(addresses):
+            if advice := _mail(address):
+                document.problem(f"alerts.owners.{owner}[{number}]", advice)
+
+
 def _matches(pattern: str, advice: str) -> Rule:
     def rule(value: str) -> str | None:
         return None if re.fullmatch(pattern, value, re.ASCII) else f"{value[:60]}: {advice}"
 
     return rule
+
+
+_mail = _matches(r"[^@\s,<>]+@[^@\s,<>]+", "write an e-mail address")
 
 
 def _cutoff(day: date) -> str | None:
@@ -211,6 +235,13 @@ RULES: Mapping[tuple[type, str], Rule] = {
     (PlantEntry, "owners"): _matches(
         r"[^@\s]+@[^@\s]+|team:[a-z0-9][a-z0-9-]{0,62}", "write an e-mail address or team:NAME"
     ),
+    (AlertPolicy, "webhook"): _matches(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s?#@]*)?",
+        "write https://HOST/PATH, without user, password or query",
+    ),
+    (AlertPolicy, "smtp"): _matches(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "write HOST:PORT"),
+    (AlertPolicy, "sender"): _mail,
+    (AlertPolicy, "owners"): _matches("team:[a-z0-9][a-z0-9-]{0,62}", "write team:NAME"),
     (Spec, "cutoff_date"): _cutoff,
     (Spec, "timezone"): _zone,
     (Spec, "features"): _feature,

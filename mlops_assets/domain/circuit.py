@@ -16,6 +16,7 @@ from mlops_assets.domain.model import COLD_START_DAYS
 
 Interval = Literal["15min", "30min", "1h"]
 Effort = Literal["fast", "balanced", "best"]
+Severity = Literal["notice", "warning", "critical"]
 Hyperparameter = bool | int | float | str
 
 STEP: Mapping[Interval, timedelta] = {
@@ -218,6 +219,40 @@ class QualityPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertPolicy:
+    """Who hears of an incident, and where; never a secret, those are in the environment."""
+
+    webhook: str = field(
+        default="",
+        metadata=_doc(
+            "URL that gets each alert as JSON; a bearer token for it is read from "
+            "MLOPS_ALERT_TOKEN, never from here"
+        ),
+    )
+    webhook_severity: Severity = field(
+        default="notice", metadata=_doc("least severity that the webhook gets")
+    )
+    smtp: str = field(
+        default="",
+        metadata=_doc(
+            "HOST:PORT of the server that takes e-mail; MLOPS_ALERT_SMTP_USER and "
+            "MLOPS_ALERT_SMTP_PASSWORD log in to it, over TLS only"
+        ),
+    )
+    sender: str = field(default="", metadata=_doc("address that the e-mails are from"))
+    mail_severity: Severity = field(
+        default="notice", metadata=_doc("least severity that is sent by e-mail")
+    )
+    owners: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict, metadata=_doc("e-mail addresses of team:NAME, an owner of plants")
+    )
+    forecast_deadline_hours: int = field(
+        default=2,
+        metadata=_within("hours after 00:00 UTC when every live circuit has its forecast", 1, 23),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """`config/release_policy.yml`: stricter than the platform's own rules, never laxer."""
 
@@ -230,6 +265,7 @@ class Policy:
     maximum_parallel_training: int = 5
     freshness_hours: int = 27
     keep_runs_days: int = 90
+    alerts: AlertPolicy = field(default_factory=AlertPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
