@@ -219,6 +219,82 @@ def test_a_killed_rollback_is_finished_and_takes_no_further_step(production, swa
     assert len(rollbacks(production)) == 1
 
 
+class Untold(Exception):  # noqa: N818 it stands for kill -9 before the report was shown
+    """Stands for kill -9 after the last swap."""
+
+
+def die_untold(_):
+    raise Untold
+
+
+def test_killed_after_the_last_swap_the_same_command_reports_and_takes_no_further_step(production):
+    release(production, C1, C2, version=1)
+    second = release(production, C1, version=2)
+    release(production, C1, version=3)
+    with pytest.raises(Untold):
+        roll(production, C1, C2, told=die_untold)
+    assert production.live(C1) == second
+    report = roll(production, C1, C2)
+    assert (report.circuits, report.to) == ((C1,), {C1: second})
+    assert "is its first deployment" in report.refused[C2]
+    assert production.live(C1) == second
+    assert len(rollbacks(production)) == 1
+
+
+def test_once_it_was_told_the_same_words_mean_a_further_step(production):
+    first, second, _ = (release(production, C1, version=n) for n in (1, 2, 3))
+    with pytest.raises(Untold):
+        roll(production, C1, told=die_untold)
+    shown = []
+    assert roll(production, C1, told=shown.append).to == {C1: second}
+    assert [report.to for report in shown] == [{C1: second}]
+    assert roll(production, C1).to == {C1: first}
+
+
+@pytest.mark.parametrize(
+    "other", [{"operator": "bob@example.com"}, {"reason": "worse still"}, {"to": "first"}]
+)
+def test_another_request_is_no_repetition(production, other):
+    first, _, _ = (release(production, C1, version=n) for n in (1, 2, 3))
+    with pytest.raises(Untold):
+        roll(production, C1, told=die_untold)
+    other = {"to": first} if "to" in other else other
+    assert roll(production, C1, **other).to == {C1: first}
+
+
+def test_after_a_release_came_between_the_same_words_are_a_new_request(production):
+    release(production, C1, version=1)
+    second = release(production, C1, version=2)
+    release(production, C1, version=3)
+    with pytest.raises(Untold):
+        roll(production, C1, told=die_untold)
+    release(production, C1, version=4)
+    assert roll(production, C1).to == {C1: second}
+    assert len(rollbacks(production)) == 2
+
+
+@pytest.mark.parametrize("swaps", [0, 1])
+def test_finished_by_another_it_is_still_told_to_who_asked(production, swaps):
+    release(production, C1, OTHER, version=1)
+    second = release(production, C1, OTHER, version=2)
+    release(production, C1, OTHER, version=3)
+    dying = platform(production)
+    dying.prod = SimpleNamespace(endpoints=DyingEndpoints(production.prod.endpoints, swaps))
+    with pytest.raises(KilledError):
+        rollback(dying, [C1, OTHER], **WHO)
+    resume(platform(production))
+    assert roll(production, C1, OTHER).to == {C1: second, OTHER: second}
+    assert len(rollbacks(production)) == 1
+
+
+def test_a_circuit_that_moved_on_is_refused_where_the_origin_is_named(production):
+    _, second, third = (release(production, C1, version=n) for n in (1, 2, 3))
+    refusal = roll(production, C1, only_from=second).refused[C1]
+    assert refusal == f"{third} serves it by now, not {second}; nothing was done"
+    assert production.live(C1) == third
+    assert roll(production, C1, only_from=third).to == {C1: second}
+
+
 def test_a_release_that_came_between_is_not_undone_by_finishing(production):
     release(production, C1, OTHER, version=1)
     second = release(production, C1, OTHER, version=2)
