@@ -379,15 +379,22 @@ def ledger_reports(
     default_status=RUNNING,
     minimum_interval_seconds=QUALITY_TICK_SECONDS,
     description="Judges every live circuit when actuals or forecasts arrived: a degraded one fails "
-    "its check, which shows the exact rollback command.",
+    "its check, which shows the exact rollback command. Where the policy says automatic, it takes "
+    "a degraded release one step back, once, and never to a model that did worse.",
 )
 def degradation(
     context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Score again when there is something new to score."""
+    """Act on what was scored, then score again when there is something new to score."""
+    from mlops_assets.flows.degradation import roll_back_degraded
     from mlops_assets.flows.deployment import live_deployments
 
     try:
+        for done in roll_back_degraded(home.platform, home.config(), now=home.now()):
+            for key, target in done.report.to.items():
+                context.log.warning("%s: %s rolled back to %s", done.incident.incident, key, target)
+            for key, why in done.refused.items():
+                context.log.warning("%s: %s stays: %s", done.incident.incident, key, why)
         lake = home.platform.lake
         live = sorted(live_deployments(home.platform.prod))
         if not live or not lake.readings.exists():

@@ -144,8 +144,10 @@ def _served(home: Home) -> Iterator[Told]:
     yield from (newest[key] for key in sorted(newest))
     if newest:
         up_to, reports = quality.scored(home, None)
+        found = quality.incidents_by_circuit(home, reports)
         for each in reports.values():
-            yield quality.quality_fact(each, up_to), quality.quality_verdicts(each)
+            fact = quality.quality_fact(each, up_to, found)
+            yield fact, quality.quality_verdicts(each, found)
 
 
 def newer(facts: Iterator[Told], versions: Mapping[str, Mapping[str, str]]) -> Iterator[Fact]:

@@ -8,7 +8,7 @@ import dagster as dg
 from mlops_assets.assets.events import EventWriter, Fact, check_specs, picture, stored_versions
 from mlops_assets.assets.home import Home, RunProgress
 from mlops_assets.assets.partitions import SELECTION, chosen, circuits, days, every, named, newest
-from mlops_assets.assets.quality import quality_fact, quality_verdicts, scored
+from mlops_assets.assets.quality import incidents_by_circuit, quality_fact, quality_verdicts, scored
 from mlops_assets.domain.forecast import CircuitForecast, ForecastReport
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey
@@ -177,11 +177,12 @@ def _tell_quality(
     """Score what the batch follows on, and log the circuits whose figures moved."""
     told = stored_versions(context.instance, "forecast_quality")
     up_to, reports = scored(home, keys)
+    found = incidents_by_circuit(home, reports)
     for report in reports.values():
-        fact = quality_fact(report, up_to)
+        fact = quality_fact(report, up_to, found)
         if told.get(str(report.circuit)) != fact.version:
             writer.materialized(fact)
-            writer.changed("forecast_quality", report.circuit, quality_verdicts(report))
+            writer.changed("forecast_quality", report.circuit, quality_verdicts(report, found))
 
 
 @dg.multi_asset(

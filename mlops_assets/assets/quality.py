@@ -10,6 +10,7 @@ from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import SELECTION, chosen, circuits, each, every
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.incident import Incident
 from mlops_assets.domain.quality import QualityReport
 
 SPEC = dg.AssetSpec(
@@ -30,13 +31,16 @@ CHECKS = {
 CHECK_SPECS = check_specs("forecast_quality", CHECKS, circuits, warns=["drifted", "degraded"])
 
 
-def quality_fact(report: QualityReport, up_to: date) -> Fact:
-    """Tell one circuit's rolling quality."""
+def quality_fact(
+    report: QualityReport, up_to: date, incidents: Mapping[CircuitKey, Incident]
+) -> Fact:
+    """Tell one circuit's rolling quality, and the incident that it is part of."""
     return Fact(
         asset="forecast_quality",
         partition=str(report.circuit),
         version=f"{up_to.isoformat()}:{report.days}:{report.wape}",
         metadata={
+            **_incident(report.circuit, incidents.get(report.circuit)),
             "plant": report.circuit.plant_id,
             "up_to": up_to,
             "days": report.days,
@@ -51,14 +55,45 @@ def quality_fact(report: QualityReport, up_to: date) -> Fact:
     )
 
 
-def quality_verdicts(report: QualityReport) -> tuple[Verdict, ...]:
+def _incident(circuit: CircuitKey, incident: Incident | None) -> dict[str, object]:
+    if incident is None:
+        return {}
+    own = next(each for each in incident.circuits if each.circuit == circuit)
+    return {
+        "incident": incident.incident,
+        "previous_release": own.comparison.previous,
+        "previous_wape": own.comparison.previous_wape,
+        "live_wape_on_the_same_days": own.comparison.live_wape,
+        "no_rollback": own.obstacle or None,
+        "way_out": incident.advice,
+    }
+
+
+def quality_verdicts(
+    report: QualityReport, incidents: Mapping[CircuitKey, Incident]
+) -> tuple[Verdict, ...]:
     """Answer both checks; neither blocks, because what it judges has happened."""
-    command = f"mlops rollback --circuit {report.circuit} --as YOU --reason TEXT"
-    way_back = f"; the way back: `{command}`" if report.degraded else ""
+    reason, incident = report.reason, incidents.get(report.circuit)
+    if incident is not None:
+        own = next(each for each in incident.circuits if each.circuit == report.circuit)
+        said = own.says.removeprefix(f"{report.circuit}: ")
+        reason = f"{said}; incident {incident.incident}, the way out: `{incident.advice}`"
     return (
-        Verdict("degraded", not report.degraded, report.reason + way_back, blocking=False),
+        Verdict("degraded", not report.degraded, reason, blocking=False),
         Verdict("drifted", not report.drifted, report.reason, blocking=False),
     )
+
+
+def incidents_by_circuit(
+    home: Home, reports: Mapping[CircuitKey, QualityReport]
+) -> dict[CircuitKey, Incident]:
+    """Find the incidents of circuits that degraded; where none did, nothing is asked."""
+    from mlops_assets.flows.degradation import incidents
+
+    if not any(report.degraded for report in reports.values()):
+        return {}
+    found = incidents(home.platform, home.config(), now=home.now())
+    return {key: incident for incident in found for key in incident.keys}
 
 
 def scored(
@@ -99,7 +134,9 @@ def forecast_quality(
     with home.explained():
         up_to, reports = scored(home, keys)
         home.answers["forecast_quality"] = reports
+        found = incidents_by_circuit(home, reports)
         for report in reports.values():
-            writer.materialized(quality_fact(report, up_to), quality_verdicts(report))
+            fact = quality_fact(report, up_to, found)
+            writer.materialized(fact, quality_verdicts(report, found))
     writer.refuse({"forecast_quality": {key: "is not live" for key in keys if key not in reports}})
     yield from ()
