@@ -13,6 +13,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from mlops_assets.assets import facts
 from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.deployment import ASSET_OF
+from mlops_assets.assets.drill import rollback_drill_job, rollback_drill_schedule
 from mlops_assets.assets.events import EventWriter, stored_versions
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits, circuits, launch_on
@@ -434,8 +435,9 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     quality_job,
     rebuild_job,
     prune_job,
+    rollback_drill_job,
 ]
-SCHEDULES = [etl_schedule, daily_forecast_schedule, prune_schedule]
+SCHEDULES = [etl_schedule, daily_forecast_schedule, prune_schedule, rollback_drill_schedule]
 SENSORS = [
     config_changes,
     new_raw_files,

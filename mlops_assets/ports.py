@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mlops_assets.domain.circuit import Environment
+    from mlops_assets.domain.alert import Channel, Letter
+    from mlops_assets.domain.circuit import AlertPolicy, Environment
     from mlops_assets.domain.deployment import Deployment, LiveManifest
     from mlops_assets.domain.evidence import Evidence
     from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
@@ -299,6 +300,19 @@ class PredictionFiles(Protocol):
         """Whether the file is there."""
 
 
+class DrillFiles(Protocol):
+    """`workspaces/prod/drills/`: one file a rollback drill."""
+
+    def write(self, name: str, data: bytes) -> str:
+        """Keep one drill; returns its path relative to the home."""
+
+    def names(self) -> Sequence[str]:
+        """The drills that are kept, oldest first."""
+
+    def read(self, name: str) -> bytes:
+        """One drill; DataError when there is none."""
+
+
 class FittingEngine(Protocol):
     """Where fits run. One failure never stops another."""
 
@@ -429,6 +443,43 @@ class HomePlace(Protocol):
 
     def finish(self) -> None:
         """Say that the home is whole."""
+
+
+# --- people who are told --------------------------------------------------------------------
+
+
+class Alerts(Protocol):
+    """Where people hear of an incident: terminal and file, a webhook, e-mail."""
+
+    def send(self, letter: Letter, channel: Channel) -> None:
+        """Hand one alert over; sending it again is harmless.
+
+        DataError when the receiver takes nothing now, RefusedError when it never takes this one.
+        """
+
+
+class AlertLog(Protocol):
+    """What was raised and sent: `alerts/` of the home, each file written once."""
+
+    def put(self, kind: str, name: str, data: bytes) -> bool:
+        """Write ``alerts/<kind>/<name>``; False when the name is taken already."""
+
+    def get(self, kind: str, name: str) -> bytes | None:
+        """Read such a file."""
+
+    def names(self, kind: str) -> Sequence[str]:
+        """Names under ``alerts/<kind>``, sorted."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the sending against other senders of this home."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerting:
+    """How a home tells people: what was sent, and the receivers that a policy names."""
+
+    log: AlertLog
+    receivers: Callable[[AlertPolicy], Alerts]
 
 
 # --- what serves them -----------------------------------------------------------------------

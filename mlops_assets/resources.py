@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from mlops_assets.domain.circuit import Config, Effort
     from mlops_assets.flows.home import NewHome
     from mlops_assets.ports import (
+        Alerting,
         Clock,
         DevWorkspace,
+        DrillFiles,
         FittingEngine,
         Lake,
         LandingZone,
@@ -58,6 +60,30 @@ def landing_zone(folder: Path) -> LandingZone:
     from mlops_assets.adapters.local.landing import LocalLandingZone
 
     return LocalLandingZone(folder)
+
+
+def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
+    """Return how a home tells people; secrets come from ``environ``."""
+    from mlops_assets.adapters.local.alert import LocalAlertLog, LocalAlerts, Secrets
+    from mlops_assets.ports import Alerting
+
+    secrets = Secrets(
+        token=environ.get("MLOPS_ALERT_TOKEN", ""),
+        user=environ.get("MLOPS_ALERT_SMTP_USER", ""),
+        password=environ.get("MLOPS_ALERT_SMTP_PASSWORD", ""),
+    )
+    layout = settings.layout
+    return Alerting(
+        log=LocalAlertLog(layout.alerts),
+        receivers=lambda policy: LocalAlerts(layout.alerts_file, policy, secrets),
+    )
+
+
+def drill_files(settings: Settings) -> DrillFiles:
+    """Return where the rollback drills of a home are kept."""
+    from mlops_assets.adapters.local.drill import LocalDrillFiles
+
+    return LocalDrillFiles(settings.layout.drills, settings.layout.root)
 
 
 def config_repository(settings: Settings) -> GitConfigRepository:

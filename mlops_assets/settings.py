@@ -129,6 +129,11 @@ class HomeLayout:
         return self.serving(workspace) / "predictions"
 
     @property
+    def drills(self) -> Path:
+        """What the rollback drills found."""
+        return self.serving("prod") / "drills"
+
+    @property
     def registry_models(self) -> Path:
         """Models of the shared registry."""
         return self.root / "registry" / "models"
@@ -152,6 +157,16 @@ class HomeLayout:
     def locks(self) -> Path:
         """Lock files; they hold nothing."""
         return self.root / "locks"
+
+    @property
+    def alerts(self) -> Path:
+        """Which alerts were raised and sent."""
+        return self.root / "alerts"
+
+    @property
+    def alerts_file(self) -> Path:
+        """Every alert, a line each, for people and tools."""
+        return self.root / "alerts.jsonl"
 
     @property
     def demo_keys(self) -> Path:

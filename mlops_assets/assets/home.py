@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlops_assets.domain.circuit import Config
-    from mlops_assets.ports import LandingZone, Platform, Progress
+    from mlops_assets.ports import DrillFiles, LandingZone, Platform, Progress
 
 
 class Home:
@@ -64,6 +64,12 @@ class Home:
         from mlops_assets.resources import landing_zone
 
         return landing_zone(Path(folder).expanduser().absolute())
+
+    def drills(self) -> DrillFiles:
+        """Return where rollback drills are kept."""
+        from mlops_assets.resources import drill_files
+
+        return drill_files(self.settings)
 
     def now(self) -> datetime:
         """Return the present."""

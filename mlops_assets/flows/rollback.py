@@ -81,18 +81,21 @@ def rollback(
                 data = {**moves.data(operator, reason), "request": request}
                 before = platform.ledger.append("rolled_back", operator, data, now)
         _swap_all(platform, live, moves.to.values())
-    report = RollbackReport(
-        circuits=tuple(sorted(moves.to)),
-        from_={circuit: before.release for circuit, before in moves.from_.items()},
-        to={circuit: target.release for circuit, target in moves.to.items()},
-        refused=moves.refused,
-        seconds=time.perf_counter() - started,
-    )
+    report = _report(moves, started)
     if told is not None:
         told(report)
     if before is not None:
         _close(platform, before)
     return report
+
+
+def rehearse(platform: Platform, circuits: Sequence[CircuitKey]) -> RollbackReport:
+    """What a rollback of these circuits would do now, every byte checked; nothing is changed."""
+    started = time.perf_counter()
+    log = History(platform.ledger.entries())
+    live = {plant: platform.prod.endpoints.live(plant) for plant in {c.plant_id for c in circuits}}
+    moves = _moves(platform, log, live, sorted(set(circuits)), to=None)
+    return _report(moves, started)
 
 
 def resume(platform: Platform) -> tuple[CircuitKey, ...]:
@@ -255,6 +258,16 @@ def _moves(
         if now is not None:
             moves.from_[circuit], moves.to[circuit] = now, target
     return moves
+
+
+def _report(moves: _Moves, started: float) -> RollbackReport:
+    return RollbackReport(
+        circuits=tuple(sorted(moves.to)),
+        from_={circuit: before.release for circuit, before in moves.from_.items()},
+        to={circuit: target.release for circuit, target in moves.to.items()},
+        refused=moves.refused,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _swap_all(
