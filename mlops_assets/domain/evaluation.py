@@ -6,7 +6,10 @@ in-sample error of the seasonal naive with the daily season; coverage is the sha
 the interval. Intervals are split conformal on absolute residuals, one width a horizon step, with
 the finite-sample rank ceil((n + 1) * level) of Lei et al. (2018); coverage is judged on origins
 later than those that a width is made of. Champions are compared by the circular block bootstrap of
-Politis and Romano (1992) over origins, because losses of neighbouring days are alike.
+Politis and Romano (1992) over origins, because losses of neighbouring days are alike; the test
+divides by the bootstrap's standard error and asks Student's t with one degree of freedom fewer than
+there are blocks (closed form: Abramowitz and Stegun, 26.7.3-4), so that it still tells one part in
+ten thousand from none where many circuits are judged at once.
 """
 
 from __future__ import annotations
@@ -86,6 +89,24 @@ class Comparison:
         return self.origins > 0 and self.lower > margin * self.incumbent_mae
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionTest:
+    """Whether the candidate's error exceeds the incumbent's by more than a margin.
+
+    ``worse`` is the share by which it does on the common origins, ``lower`` its lower 95 % bound.
+    ``p_value`` is the chance of such a loss where there is none beyond the margin; None with fewer
+    than `FEWEST_TESTED_ORIGINS`, where nothing can be said with confidence.
+    """
+
+    origins: int
+    worse: float
+    lower: float
+    p_value: float | None
+
+
+FEWEST_TESTED_ORIGINS = 7
+
+
 def seasonal_scale(values: np.ndarray, season_steps: int) -> float:
     """Return the mean absolute change over one season, NaN where no pair of readings exists."""
     import numpy as np
@@ -111,17 +132,7 @@ def metrics(  # noqa: PLR0917 the arrays of one table
     truth = actual[known]
     error = truth - forecast[known]
     if not error.size:
-        nan = math.nan
-        return Metrics(
-            mae=nan,
-            rmse=nan,
-            mase=nan,
-            wape=nan,
-            r2=nan,
-            coverage_80=nan,
-            coverage_95=nan,
-            points=0,
-        )
+        return _nothing_scored()
     mae = float(np.abs(error).mean())
     unexplained = float((error**2).sum())
     return Metrics(
@@ -238,29 +249,105 @@ def paired_bound(backtest: Backtest, *, seed: int = 0, resamples: int = 2000) ->
     )
     if backtest.incumbent is None:
         return nothing
-    ours = np.abs(backtest.actual - backtest.forecast)
-    theirs = np.abs(backtest.actual - backtest.incumbent)
-    common = ~(np.isnan(ours) | np.isnan(theirs))
-    scored = common.any(axis=1)
-    if not scored.any():
+    ours, theirs = _by_origin(backtest.actual, backtest.forecast, backtest.incumbent)
+    if not ours.size:
         return nothing
-    count = common[scored].sum(axis=1)
-    ours_by_origin = np.where(common, ours, 0.0)[scored].sum(axis=1) / count
-    theirs_by_origin = np.where(common, theirs, 0.0)[scored].sum(axis=1) / count
-    differences = ours_by_origin - theirs_by_origin
-    size = len(differences)
-    block = max(1, round(size ** (1 / 3)))
-    starts = np.random.default_rng(seed).integers(0, size, (resamples, -(-size // block)))
-    drawn = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size] % size
-    means = differences[drawn].mean(axis=1)
-    lower, upper = np.quantile(means, [0.05, 0.95])
+    differences = ours - theirs
+    drawn = _blocks(len(differences), seed, resamples)
+    lower, upper = np.quantile(differences[drawn].mean(axis=1), [0.05, 0.95])
     return Comparison(
-        origins=size,
+        origins=len(differences),
         difference=float(differences.mean()),
         lower=float(lower),
         upper=float(upper),
-        incumbent_mae=float(theirs_by_origin.mean()),
+        incumbent_mae=float(theirs.mean()),
     )
+
+
+def champion_test(
+    actual: np.ndarray,
+    forecast: np.ndarray,
+    incumbent: np.ndarray,
+    *,
+    margin: float,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> ChampionTest | None:
+    """Test on the common origins whether a candidate loses by more than a margin; None for none."""
+    import numpy as np
+
+    ours, theirs = _by_origin(actual, forecast, incumbent)
+    if not ours.size:
+        return None
+    size, base = len(ours), float(theirs.mean())
+    drawn = _blocks(size, seed, resamples)
+    drawn_ours, drawn_theirs = ours[drawn].mean(axis=1), theirs[drawn].mean(axis=1)
+    lower = float(np.quantile(drawn_ours - drawn_theirs, 0.05))
+    p_value = None
+    if size >= FEWEST_TESTED_ORIGINS:
+        loss = float(ours.mean()) - (1 + margin) * base
+        error = float((drawn_ours - (1 + margin) * drawn_theirs).std())
+        freedom = -(-size // _block(size)) - 1
+        p_value = _chance(loss, error, freedom)
+    return ChampionTest(
+        origins=size,
+        worse=_share(float(ours.mean()) - base, base),
+        lower=_share(lower, base),
+        p_value=p_value,
+    )
+
+
+def _by_origin(
+    actual: np.ndarray, forecast: np.ndarray, incumbent: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both mean absolute errors of each origin that both forecast, over the same steps."""
+    import numpy as np
+
+    ours, theirs = np.abs(actual - forecast), np.abs(actual - incumbent)
+    common = ~(np.isnan(ours) | np.isnan(theirs))
+    scored = common.any(axis=1)
+    count = common[scored].sum(axis=1)
+    return (
+        np.where(common, ours, 0.0)[scored].sum(axis=1) / count,
+        np.where(common, theirs, 0.0)[scored].sum(axis=1) / count,
+    )
+
+
+def _block(size: int) -> int:
+    return max(1, round(math.pow(size, 1 / 3)))
+
+
+def _blocks(size: int, seed: int, resamples: int) -> np.ndarray:
+    """Return resamples of origins in circular blocks, one a row."""
+    import numpy as np
+
+    block = _block(size)
+    starts = np.random.default_rng(seed).integers(0, size, (resamples, -(-size // block)))
+    drawn = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size] % size
+    return np.asarray(drawn)
+
+
+def _share(part: float, whole: float) -> float:
+    if whole > 0:
+        return part / whole
+    return math.inf if part > 0 else 0.0
+
+
+def _chance(loss: float, error: float, freedom: int) -> float:
+    """Return P(T > loss / error) for Student's t; certain where the losses never vary."""
+    if error <= abs(loss) * 1e-12:
+        return 0.0 if loss > 0 else 1.0
+    angle = math.atan2(abs(loss) / error, math.sqrt(freedom))
+    cosine, odd = math.cos(angle), freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for power in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine * cosine * power / (power + 1)
+    inside = math.sin(angle) * total
+    if odd:
+        inside = 2 / math.pi * (angle + inside)
+    tail = (1 - inside) / 2
+    return tail if loss > 0 else 1 - tail
 
 
 def skill(wape: float, floor_wape: float) -> float:

@@ -2,6 +2,10 @@
 
 Judges take numbers and give verdicts; they read nothing, so an auditor can ask them again. All are
 asked, also after a refusal, because an approver wants all the reasons at once.
+
+Champions of one release are compared together: p-values are adjusted as in Benjamini and Hochberg,
+"Controlling the False Discovery Rate" (J. R. Statist. Soc. B 57, 1995), so that of the circuits
+that are refused for losing to their incumbent at most `FALSE_DISCOVERIES` lose by chance.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain.evaluation import ChampionTest, champion_test
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +24,12 @@ if TYPE_CHECKING:
 FLOOR = "seasonal_naive"
 # What a model's backtest must answer, whatever the policy.
 MODEL_GATES = ("skill", "champion")
+# The expected share of refused circuits that are no worse than their incumbent.
+FALSE_DISCOVERIES = 0.05
+
+
+# How a proof that is none shows.
+_UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +110,69 @@ def judge_skill(wape: float, floor: float, minimum: float) -> Verdict:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One circuit's paired test beside those of its release: ``adjusted`` is its p-value there."""
+
+    test: ChampionTest
+    adjusted: float | None
+    circuits: int
+
+
+def adjusted_p_values(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return Benjamini and Hochberg's adjusted p-values: min over k >= rank of p(k) * m / k.
+
+    >>> adjusted_p_values({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'b': 0.04, 'c': 0.04, 'a': 0.03}
+    """
+    adjusted: dict[str, float] = {}
+    least = 1.0
+    descending = sorted(p_values.items(), key=lambda item: item[1], reverse=True)
+    for passed, (key, p_value) in enumerate(descending):
+        least = min(least, p_value * (len(p_values) / (len(p_values) - passed)))
+        adjusted[key] = least
+    return adjusted
+
+
+def contests(proofs: Mapping[str, Mapping[str, Any]], margin: float) -> dict[str, Contest]:
+    """Test the champions of one release together; circuits without a usable pair are left out."""
+    tests = {}
+    for key, proof in proofs.items():
+        try:
+            test = _champion_test(proof, margin)
+        except _UNUSABLE:
+            continue
+        if test is not None:
+            tests[key] = test
+    known = {key: test.p_value for key, test in tests.items() if test.p_value is not None}
+    adjusted = adjusted_p_values(known)
+    return {key: Contest(test, adjusted.get(key), len(known)) for key, test in tests.items()}
+
+
+def _champion_test(proof: Mapping[str, Any], margin: float) -> ChampionTest | None:
+    import numpy as np
+
+    rows = proof.get("backtest")
+    if proof.get("incumbent") is None or rows is None or rows["incumbent"] is None:
+        return None
+    actual, forecast, incumbent = (
+        np.array(rows[name], dtype=float) for name in ("actual", "forecast", "incumbent")
+    )
+    return champion_test(actual, forecast, incumbent, margin=margin)
+
+
 def judge_champion(
-    wape: float, incumbent: float | None, margin: float, lower_bound: float | None = None
+    wape: float,
+    incumbent: float | None,
+    margin: float,
+    lower_bound: float | None = None,
+    contest: Contest | None = None,
 ) -> Verdict:
     """Ask whether the model is not worse than the incumbent beyond the margin.
 
-    ``lower_bound`` is the lower confidence bound of the paired relative difference of their errors,
-    where one was computed: then only a significant loss refuses.
+    With a ``contest`` only a loss refuses that is significant beside the other circuits; where the
+    origins are too few for that, the figure itself decides. ``lower_bound`` is what proofs without
+    a backtest know: the lower bound of the paired difference as a share of the incumbent's error.
     """
     if incumbent is None:
         return Verdict("champion", passed=True, reason="there is no incumbent to compare with")
@@ -112,6 +180,10 @@ def judge_champion(
         return Verdict(
             "champion", passed=False, reason=f"WAPE {wape} against {incumbent} is no number"
         )
+    figures = f"WAPE {_percent(wape)} against {_percent(incumbent)} of the incumbent: "
+    if contest is not None:
+        passed, found = _contested(contest, margin)
+        return Verdict("champion", passed=passed, reason=figures + found)
     worse = 0.0 if wape == incumbent else wape / incumbent - 1 if incumbent > 0 else math.inf
     loss = worse if lower_bound is None else min(worse, lower_bound)
     passed = loss <= margin
@@ -119,9 +191,25 @@ def judge_champion(
     return Verdict(
         "champion",
         passed=passed,
-        reason=f"WAPE {_percent(wape)} against {_percent(incumbent)} of the incumbent: worse by "
-        f"{_percent(worse)}{bound}; {'within' if passed else 'over'} the margin "
-        f"{_percent(margin)}",
+        reason=f"{figures}worse by {_percent(worse)}{bound}; "
+        f"{'within' if passed else 'over'} the margin {_percent(margin)}",
+    )
+
+
+def _contested(contest: Contest, margin: float) -> tuple[bool, str]:
+    test = contest.test
+    found = f"worse by {_percent(test.worse)} on {test.origins} common origins"
+    if test.p_value is None or contest.adjusted is None:
+        passed = test.worse <= margin
+        relation = "within" if passed else "over"
+        return passed, f"{found}, too few for a bound; {relation} the margin {_percent(margin)}"
+    passed = contest.adjusted > FALSE_DISCOVERIES
+    beside = f", {contest.adjusted:.4f} beside {contest.circuits} circuits"
+    return passed, (
+        f"{found}, at least {_percent(test.lower)} with 95 % confidence; "
+        f"{'not significantly' if passed else 'significantly'} over the margin {_percent(margin)} "
+        f"(p {test.p_value:.4f}{beside if contest.circuits > 1 else ''}, "
+        f"limit {FALSE_DISCOVERIES})"
     )
 
 
@@ -145,8 +233,13 @@ def judge_coverage(coverage: float | None, minimum: float, *, blocks: bool) -> V
     )
 
 
-def judge_model(proof: Mapping[str, Any], policy: GatePolicy) -> tuple[Verdict, ...]:
-    """Ask the three questions about a model's backtest, from the proof that training stored."""
+def judge_model(
+    proof: Mapping[str, Any], policy: GatePolicy, contest: Contest | None = None
+) -> tuple[Verdict, ...]:
+    """Ask the three questions about a model's backtest, from the proof that training stored.
+
+    ``contest`` is its part of the `contests` of a release; without one it is judged alone.
+    """
     try:
         if proof["metrics"].get("points") == 0:
             reason = "no day could be scored: set a cutoff_date with at least two days of readings"
@@ -158,12 +251,14 @@ def judge_model(proof: Mapping[str, Any], policy: GatePolicy) -> tuple[Verdict, 
         champion = None if incumbent is None else float(incumbent["wape"])
         bound = (proof.get("comparison") or {}).get("lower_bound")
         lower_bound = None if bound is None else float(bound)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if contest is None and (test := _champion_test(proof, policy.champion_margin)):
+            contest = Contest(test, test.p_value, 1)
+    except _UNUSABLE as error:
         reason = f"the model's proof has no usable figures: {type(error).__name__} {error}"
         return tuple(Verdict(gate, passed=False, reason=reason) for gate in MODEL_GATES)
     return (
         judge_skill(wape, floor, policy.minimum_skill),
-        judge_champion(wape, champion, policy.champion_margin, lower_bound),
+        judge_champion(wape, champion, policy.champion_margin, lower_bound, contest),
         judge_coverage(coverage, policy.minimum_coverage_95, blocks=policy.coverage_blocks),
     )
 

@@ -19,6 +19,7 @@ from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS, REGISTRY_KINDS
 from mlops_assets.domain.gates import (
     Verdict,
+    contests,
     judge_approval,
     judge_base,
     judge_evidence,
@@ -111,16 +112,25 @@ def circuit_verdicts(
     """Evidence, review and figures of each circuit that is deployed, judged one by one."""
     trust = trust_at(platform.config)
     lineage = confirm(platform, manifest.entries)
-    return {
-        entry.circuit: _circuit(platform, config, entry, trust, lineage[entry.circuit])
+    proved = {
+        entry.circuit: _proved(platform, config, entry, trust)
         for entry in manifest.entries
         if entry.action == "deploy"
     }
+    limits = config.policy.gates
+    compared = contests(
+        {str(key): proof for key, (_, proof) in proved.items() if proof}, limits.champion_margin
+    )
+    return {
+        key: (*verdicts, lineage[key], *judge_model(proof, limits, compared.get(str(key))))
+        for key, (verdicts, proof) in proved.items()
+    }
 
 
-def _circuit(
-    platform: Platform, config: Config, entry: Entry, trust: TrustRoot, lineage: Verdict
-) -> tuple[Verdict, ...]:
+def _proved(
+    platform: Platform, config: Config, entry: Entry, trust: TrustRoot
+) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
+    """Judge what is kept of one circuit's model, and return its proof."""
     models = platform.dev.models
     missing = missing_evidence(platform, entry)
     review = Verdict("pull_request_review", passed=False, reason="its evidence is incomplete")
@@ -134,7 +144,7 @@ def _circuit(
             _check_metrics(platform, entry, proof)
         except MlopsError as error:
             missing = (str(error),)
-    return (judge_evidence(missing), review, lineage, *judge_model(proof, config.policy.gates))
+    return (judge_evidence(missing), review), proof
 
 
 def _review(platform: Platform, config: Config, entry: Entry, trust: TrustRoot) -> Verdict:

@@ -13,6 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from mlops_assets.domain.evaluation import (
     Backtest,
+    _chance,
+    champion_test,
     conformal_widths,
     earlier_widths,
     metrics,
@@ -170,3 +172,58 @@ def test_pooled_skill_sums_errors_before_it_divides():
     large = backtest([[10.0]], None, floor=20.0)
     small = backtest([[2.0]], None, floor=1.0)
     assert pooled_skill([large, small]) == pytest.approx(1 - 12 / 21)
+
+
+def champion(ours, theirs, margin=0.02):
+    actual = np.zeros(np.shape(ours))
+    return champion_test(actual, np.array(ours, float), np.array(theirs, float), margin=margin)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 8, 9, 27])
+@pytest.mark.parametrize("ratio", [-3.0, -0.4, 0.0, 0.5, 2.0, 6.0])
+def test_the_chance_is_that_of_students_t(freedom, ratio):
+    stats = pytest.importorskip("scipy.stats")
+    assert _chance(ratio, 1.0, freedom) == pytest.approx(stats.t.sf(ratio, freedom), abs=1e-12)
+
+
+def test_without_a_common_origin_there_is_no_test():
+    assert champion([[1.0]] * 9, [[np.nan]] * 9) is None
+
+
+def test_too_few_origins_give_a_figure_and_no_confidence():
+    test = champion([[1.5]] * 6, [[1.0]] * 6)
+    assert (test.origins, test.worse, test.p_value) == (6, 0.5, None)
+
+
+def test_a_loss_that_never_varies_is_certain_and_so_is_a_gain():
+    assert champion([[1.5]] * 28, [[1.0]] * 28).p_value == 0.0
+    assert champion([[1.01]] * 28, [[1.0]] * 28).p_value == 1.0
+    assert champion([[0.0]] * 28, [[0.0]] * 28).p_value == 1.0
+
+
+def test_an_exact_incumbent_is_infinitely_better():
+    assert champion([[1.0]] * 28, [[0.0]] * 28).worse == math.inf
+    assert champion([[0.0]] * 28, [[0.0]] * 28).worse == 0.0
+
+
+def test_the_test_is_paired_so_a_common_bad_day_says_nothing():
+    rng = np.random.default_rng(3)
+    days = np.exp(rng.normal(0, 1, (28, 1)))
+    test = champion(days * 1.10 + rng.normal(0, 0.001, (28, 24)), days)
+    assert test.worse == pytest.approx(0.10, abs=0.01)
+    assert test.lower < test.worse
+    assert test.p_value < 0.05
+
+
+def test_where_nothing_differs_about_one_in_twenty_seems_to():
+    rng = np.random.default_rng(11)
+    errors = np.abs(rng.normal(10, 3, (400, 2, 28, 24)))
+    found = [champion(ours, theirs, margin=0.0).p_value <= 0.05 for ours, theirs in errors]
+    assert 0.01 < np.mean(found) < 0.09
+
+
+def test_what_was_never_seen_has_no_width_and_no_coverage():
+    unknown = np.full((4, 2), np.nan)
+    assert np.isnan(conformal_widths(unknown).width_95).all()
+    assert np.isnan(earlier_widths(unknown)[0]).all()
+    assert math.isnan(scored([1, 2], [1, 2], width=np.nan).coverage_95)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.domain.circuit import GatePolicy
+from mlops_assets.domain.evaluation import ChampionTest
 from mlops_assets.domain.gates import (
+    Contest,
     Verdict,
+    adjusted_p_values,
+    contests,
     judge_approval,
     judge_base,
     judge_champion,
@@ -120,6 +126,94 @@ def test_an_interval_that_was_never_tried_warns():
     assert not verdict.refuses
 
 
+def test_adjusted_p_values_are_benjamini_and_hochbergs():
+    stats = pytest.importorskip("scipy.stats")
+    p_values = [0.0001, 0.003, 0.003, 0.02, 0.4, 0.04, 0.9, 0.05]
+    ours = adjusted_p_values({str(number): p for number, p in enumerate(p_values)})
+    theirs = stats.false_discovery_control(p_values)
+    assert [ours[str(number)] for number in range(8)] == pytest.approx(list(theirs))
+    assert adjusted_p_values({}) == {}
+
+
+@given(st.dictionaries(st.text(), st.floats(0, 1), min_size=1))
+def test_an_adjusted_p_value_is_never_smaller_and_keeps_the_order(p_values):
+    adjusted = adjusted_p_values(p_values)
+    assert all(p <= adjusted[key] <= 1 for key, p in p_values.items())
+    ordered = sorted(p_values, key=p_values.__getitem__)
+    assert all(adjusted[a] <= adjusted[b] for a, b in pairwise(ordered))
+
+
+def contest_of(factor, *, origins=28, seed=0, noise=0.02):
+    """The proof of a model whose error is the incumbent's times ``factor``, with noise."""
+    days = 1 + 0.01 * ((np.arange(origins * 4) * 7919 + seed) % 101).reshape(origins, 4)
+    shaken = 1 + noise * np.sin(np.arange(origins * 4) * 2.3 + seed).reshape(origins, 4)
+    rows = {
+        "actual": np.zeros(days.shape).tolist(),
+        "forecast": (days * factor * shaken).tolist(),
+        "incumbent": days.tolist(),
+    }
+    return proof(
+        metrics={"wape": 0.05 * factor, "coverage_95": 0.95},
+        floor={"wape": 1.0},
+        backtest=rows,
+    )
+
+
+def champion_of(document, contest=None):
+    return judge_model(document, GatePolicy(), contest)[1]
+
+
+def test_a_significant_loss_on_common_origins_is_refused_with_its_numbers():
+    verdict = champion_of(contest_of(1.10))
+    assert verdict.refuses
+    for part in ("on 28 common origins", "at least 9.", "significantly over the margin 2.00 %"):
+        assert part in verdict.reason
+    assert "limit 0.05" in verdict.reason
+    assert "circuits" not in verdict.reason
+
+
+def test_a_loss_within_the_margin_or_within_the_noise_passes():
+    assert champion_of(contest_of(1.01)).passed
+    unsure = champion_of(contest_of(1.03, noise=0.9))
+    assert unsure.passed
+    assert "not significantly over the margin" in unsure.reason
+
+
+def test_too_few_common_origins_let_the_figure_decide():
+    verdict = champion_of(contest_of(1.5, origins=4))
+    assert verdict.refuses
+    assert "on 4 common origins, too few for a bound; over the margin" in verdict.reason
+    assert champion_of(contest_of(1.01, origins=4)).passed
+
+
+def test_origins_that_the_incumbent_learned_from_do_not_count():
+    document = contest_of(1.10)
+    document["backtest"]["incumbent"][:21] = [[None] * 4] * 21
+    assert "on 7 common origins" in champion_of(document).reason
+    document["backtest"]["incumbent"] = [[None] * 4] * 28
+    assert "common origins" not in champion_of(document).reason
+
+
+def test_of_many_circuits_one_that_loses_by_chance_is_not_refused_and_a_true_loser_is():
+    proofs = {f"P1/C{number}": contest_of(1.0, seed=number) for number in range(50)}
+    proofs["P1/X1"] = contest_of(1.10)
+    proofs["P1/X2"] = proof(incumbent=None)
+    proofs["P1/X3"] = proof(backtest={})
+    together = contests(proofs, 0.02)
+    assert together.keys() == proofs.keys() - {"P1/X2", "P1/X3"}
+    refused = [key for key in together if champion_of(proofs[key], together[key]).refuses]
+    assert refused == ["P1/X1"]
+    assert "beside 51 circuits" in champion_of(proofs["P1/X1"], together["P1/X1"]).reason
+    chance = Contest(ChampionTest(origins=28, worse=0.05, lower=0.021, p_value=0.04), 0.3, 51)
+    assert champion_of(contest_of(1.05), chance).passed
+
+
+def test_many_true_losers_are_all_refused():
+    proofs = {f"P1/C{number}": contest_of(1.10, seed=number) for number in range(200)}
+    together = contests(proofs, 0.02)
+    assert all(champion_of(proofs[key], together[key]).refuses for key in proofs)
+
+
 def proof(**changed):
     return {
         "metrics": {"wape": 0.05, "coverage_95": 0.95},
@@ -149,6 +243,8 @@ def test_a_model_is_judged_by_its_proof():
         proof(floor={"wape": "much"}),
         proof(incumbent={}),
         proof(comparison=7),
+        proof(backtest={}),
+        proof(backtest={"actual": [[1, 2], [3]], "forecast": [[1]], "incumbent": [[1]]}),
     ],
 )
 def test_a_proof_without_figures_refuses_by_name(broken):
