@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 )
 
 from mlops_assets.assets import facts
+from mlops_assets.assets.alert import alerts, run_failures
 from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.deployment import ASSET_OF
 from mlops_assets.assets.drill import rollback_drill_job, rollback_drill_schedule
@@ -409,21 +410,6 @@ def degradation(
     return dg.SensorResult(run_requests=[request], cursor=state)
 
 
-@dg.run_failure_sensor(
-    default_status=RUNNING,
-    minimum_interval_seconds=TICK_SECONDS,
-    description="Says which run failed and why, in one line.",
-)
-def run_failures(context: dg.RunFailureSensorContext) -> None:
-    """Log each failed run once."""
-    context.log.error(
-        "run %s of %s failed: %s",
-        context.dagster_run.run_id,
-        context.dagster_run.job_name,
-        context.failure_event.message,
-    )
-
-
 JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     etl_job,
     training_job,
@@ -445,5 +431,6 @@ SENSORS = [
     ledger_reports,
     degradation,
     daily_after_slice,
+    alerts,
     run_failures,
 ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlops_assets.domain.circuit import Config
-    from mlops_assets.ports import DrillFiles, LandingZone, Platform, Progress
+    from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress
 
 
 class Home:
@@ -52,6 +52,13 @@ class Home:
 
             self._platform = open_platform(self.settings)
         return self._platform
+
+    @property
+    def alerting(self) -> Alerting:
+        """How people are told."""
+        from mlops_assets.resources import open_alerting
+
+        return open_alerting(self.settings, os.environ)
 
     def config(self) -> Config:
         """Return what the config repository wants at the watched ref."""
