@@ -7,6 +7,7 @@ to the folder. Nothing here runs a hook, a filter or a signature program.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ _FIELDS = (
     "%(trailers:key=Co-authored-by,valueonly,separator=%x1f)",
     "%(trailers:key=Reviewed-by,valueonly,separator=%x1f)",
     "%(trailers:key=Pull-request,valueonly,separator=%x1f)",
+    "%P",
 )
 
 
@@ -141,7 +143,10 @@ class GitConfigRepository:
         return sorted(name.removeprefix(prefix) for name in _texts(printed))
 
     def log(self, path: str | None, *, since: str | None, until: str) -> Sequence[CommitInfo]:
-        """Commits in ``since..until`` that touch ``path``, newest first, merges included."""
+        """Commits in ``since..until`` that touch ``path``, newest first, merges included.
+
+        Who reviewed a merge into the watched line reviewed the commits that it brought.
+        """
         where = f"{self._prefix()}{path or ''}"
         printed = self._git().run(
             "log",
@@ -158,9 +163,34 @@ class GitConfigRepository:
         )
         parts = printed.decode("utf-8", "replace").split("\0")[:-1]
         size = len(_FIELDS)
+        records = [parts[start : start + size] for start in range(0, len(parts), size)]
+        found = [_commit_info(record[:-1]) for record in records]
+        merges = {
+            commit.commit: commit.reviewers
+            for commit, record in zip(found, records, strict=True)
+            if " " in record[-1]
+        }
+        brought = self._brought(merges, since, until)
         return tuple(
-            _commit_info(parts[start : start + size]) for start in range(0, len(parts), size)
+            replace(one, reviewers=tuple(dict.fromkeys(one.reviewers + brought[one.commit])))
+            if one.commit in brought
+            else one
+            for one in found
         )
+
+    def _brought(
+        self, merges: Mapping[str, tuple[str, ...]], since: str | None, until: str
+    ) -> dict[str, tuple[str, ...]]:
+        """Return who reviewed each commit by reviewing the merge that brought it."""
+        brought: dict[str, tuple[str, ...]] = {}
+        limit = [f"^{checked_commit(since)}"] if since else []
+        for merge in self._listed("--first-parent", "--merges", until, *limit) if merges else ():
+            for commit in self._listed(f"{merge}^1..{merge}", *limit) if merge in merges else ():
+                brought[commit] = brought.get(commit, ()) + merges[merge]
+        return brought
+
+    def _listed(self, *which: str) -> list[str]:
+        return self._git().run("rev-list", *which, "--").decode("ascii").split()
 
     def commit(
         self, files: Mapping[str, bytes], *, message: str, author: str, branch: str | None

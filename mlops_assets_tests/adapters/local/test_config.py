@@ -99,6 +99,32 @@ def test_the_merge_that_brought_a_change_is_in_the_log_of_its_file(repository, f
     assert found[0].reviewers == ("ann@x.example",)
 
 
+def test_who_reviewed_a_merge_reviewed_what_it_brought_and_nothing_else(repository, folder):
+    def change(text, name):
+        (folder / "a.yml").write_bytes(text)
+        git(folder, "commit", "-q", "-a", "-m", name)
+
+    change(b"2\n", "Pushed")
+    git(folder, "checkout", "-q", "-b", "work")
+    change(b"3\n", "First")
+    change(b"4\n", "Second")
+    git(folder, "checkout", "-q", "main")
+    message = "Merge work\n\nReviewed-by: Ann <ann@x.example>\n"
+    git(folder, "merge", "-q", "--no-ff", "-m", message, "work")
+    # A merge of the watched line into a branch reviews nothing of that line.
+    git(folder, "checkout", "-q", "-b", "other", "main~1")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "Aside")
+    message = "Merge main\n\nReviewed-by: Eve <eve@x.example>\n"
+    git(folder, "merge", "-q", "--no-ff", "-m", message, "main")
+    git(folder, "checkout", "-q", "main")
+    git(folder, "merge", "-q", "--no-ff", "-m", "Merge other", "other")
+    found = repository.log("a.yml", since=repository.root_commit(), until=repository.head())
+    reviewers = {each.subject: each.reviewers for each in found}
+    assert reviewers["First"] == reviewers["Second"] == ("ann@x.example",)
+    assert reviewers["Merge work"] == ("ann@x.example",)
+    assert reviewers["Pushed"] == ()
+
+
 def test_a_part_of_a_larger_repository_sees_only_itself(tmp_path):
     whole = GitConfigRepository.create(tmp_path / "project")
     whole.commit(
