@@ -2,8 +2,8 @@
 
 A file has the columns plant_id, circuit_id, timestamp and value, in any order. Of its other columns
 those that are features are taken, the rest are named and left out. A stamp without an offset is
-UTC. CSV may have a byte order mark, commas, semicolons or tabs, thousands commas, day-first or
-month-first dates; words for "nothing" (`NOTHING`) are gaps.
+UTC. CSV may have a byte order mark, commas, semicolons or tabs, thousands commas or decimal commas,
+day-first or month-first dates; words for "nothing" (`NOTHING`) are gaps.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ REQUIRED = ("plant_id", "circuit_id", "timestamp", "value")
 NOTHING = ("", "na", "n/a", "nan", "null", "none", "missing", "empty", "-")
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
 _DECIMAL_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$"
+# 1,234 may be either. These can only be the one: two groups, or a point; 0,234.
+_SURELY_THOUSANDS = (
+    r"^[+-]?\d{1,3}(,\d{3}){2,}(\.\d*)?$|^[+-]?\d{1,3},\d{3}\.\d*$"
+    r"|^[+-]?\d+\.(\d{1,2}|\d{4,})$"
+)
+_SURELY_DECIMAL = r"^[+-]?0\d*,\d+$"
 _TEXT_LIMIT = 200
 
 
@@ -72,10 +78,11 @@ def parse(
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Wanted columns as they came, and the names of the others."""
+    """Wanted columns as they came, the names of the others, and what parts the cells of CSV."""
 
     frame: pl.DataFrame
     unknown: tuple[str, ...]
+    separator: str = ""
 
 
 def _read_parquet(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, pl.DataFrame]:
@@ -131,7 +138,8 @@ def _read_csv(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, 
         pl.all().str.strip_chars()
     )
     bad = pl.DataFrame(broken, schema={"row": pl.Int64, "value_text": pl.String}, orient="row")
-    return _Table(frame, unknown), pl.Series("row", numbers, dtype=pl.Int64), bad
+    table = _Table(frame, unknown, separator)
+    return table, pl.Series("row", numbers, dtype=pl.Int64), bad
 
 
 def _no_broken_rows() -> pl.DataFrame:
@@ -183,7 +191,8 @@ def _typed(
 
     frame = table.frame
     stamps, dates = _timestamps(frame["timestamp"], assumed)
-    value, nothing = _numbers(frame["value"])
+    commas = table.separator == ";"
+    value, nothing = _numbers(frame["value"], decimal_commas=commas)
     taken = [name for name in features if name in frame.columns]
     rows = pl.DataFrame(
         [
@@ -192,7 +201,7 @@ def _typed(
             _text(frame["circuit_id"]),
             stamps,
             value,
-            *(_finite(_numbers(frame[name])[0]) for name in taken),
+            *(_finite(_numbers(frame[name], decimal_commas=commas)[0]) for name in taken),
         ]
     ).with_columns(reason=pl.when(nothing).then(pl.lit("missing")))
     unread = rows["timestamp"].is_null() | rows["value"].is_null()
@@ -229,8 +238,11 @@ def _timestamps(
     return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us", "UTC")), "iso"
 
 
-def _numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return the numbers, null where there is none, and where nothing was written."""
+def _numbers(column: pl.Series, *, decimal_commas: bool) -> tuple[pl.Series, pl.Series]:
+    """Return the numbers, null where there is none, and where nothing was written.
+
+    ``decimal_commas`` settles what 1,234 is where no number of the column proves it.
+    """
     import polars as pl
 
     if column.dtype.is_numeric():
@@ -243,8 +255,9 @@ def _numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     text = column.str.strip_chars()
     nothing = text.is_null() | text.str.to_lowercase().is_in(NOTHING)
     grouped, decimal = text.str.contains(_THOUSANDS), text.str.contains(_DECIMAL_COMMA)
-    # 1,234 may be either: only a majority that cannot be thousands makes them decimal commas.
-    if (decimal & ~grouped).sum() > grouped.sum():
+    thousands = int(text.str.contains(_SURELY_THOUSANDS).sum())
+    decimals = int(((decimal & ~grouped) | text.str.contains(_SURELY_DECIMAL)).sum())
+    if decimals > thousands or (decimal_commas and not thousands):
         plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
         text = text.zip_with(~decimal.fill_null(value=False), plain)
     else:

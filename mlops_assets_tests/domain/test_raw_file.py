@@ -110,7 +110,15 @@ def test_thousands_commas_and_decimal_commas_are_told_apart():
     assert values('"1,234.5"', '"12,345"', "7") == [1234.5, 12345.0, 7.0]
     assert values("1,234", "12,345.5", separator=";") == [1234.0, 12345.5]
     assert values("1.234,5", "7,25", "8", separator=";") == [1234.5, 7.25, 8.0]
-    assert values("1,234", "5,678", "12,5", separator=";") == [1234.0, 5678.0, None]
+    assert values("1,234", "5,678", "12,5", separator=";") == [1.234, 5.678, 12.5]
+    assert values("1,234", "1,234,567", "12,5", separator="\t") == [1234.0, 1234567.0, None]
+
+
+def test_what_one_comma_before_three_digits_means_is_proved_by_the_column_or_its_separator():
+    assert values("21,288", "23,517", separator=";") == [21.288, 23.517]
+    assert values("21,288", "23,517", separator="\t") == [21288.0, 23517.0]
+    assert values("0,288", "23,517", separator="\t") == [0.288, 23.517]
+    assert values("21,288", "512.5", separator=";") == [21288.0, 512.5]
 
 
 def test_what_is_no_number_is_kept_as_text():
