@@ -135,6 +135,21 @@ def deployment_of(entry: Entry, *, release: str, release_digest: str) -> Deploym
     )
 
 
+def content_differences(found: Deployment, signed: Deployment) -> tuple[str, ...]:
+    """Where a deployment differs from the signed one, by field, with both values."""
+    mine, theirs = _flat(found.document()), _flat(signed.document())
+    return tuple(
+        f"{name} is {mine[name]!r} and not {value!r}"
+        for name, value in theirs.items()
+        if mine[name] != value
+    )
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    serving = {f"serving.{name}": value for name, value in document["serving"].items()}
+    return {name: value for name, value in document.items() if name != "serving"} | serving
+
+
 def changes_of(
     live: LiveManifest, entries: Iterable[Entry], *, release: str, release_digest: str
 ) -> dict[CircuitKey, Deployment | None]:

@@ -14,6 +14,7 @@ from mlops_assets.domain.identifiers import CircuitKey
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.release import LedgerEntry
 
 
@@ -85,3 +86,33 @@ class History:
             self._rolled_back.setdefault(by, entry.seq)
         if request := entry.data.get("request"):
             self.requests[request] = entry
+
+
+def live_difference(
+    circuit: CircuitKey, live: Deployment | None, history: History, begun: str | None
+) -> str:
+    """How what serves a circuit differs from what the ledger says does; empty where it agrees.
+
+    ``begun`` is a release whose production stage has begun and not ended.
+    """
+    standing, step = history.live.get(circuit), history.steps.get(circuit)
+    serves = None if live is None else live.release
+    expected = None if standing is None else standing.release
+    if serves == expected:
+        return ""
+    if begun is not None and serves in {begun, None}:
+        return (
+            f"its deployment by {begun} was not finished; finish it: "
+            f"`mlops release promote {begun} --stage production`"
+        )
+    said = "" if standing is None else f"; ledger entry {standing.seq} says {expected or 'nothing'}"
+    if serves is None:
+        return f"nothing is live{said}"
+    if step is not None and serves == step.from_:
+        return (
+            f"{serves} is live still: the rollback to {step.to}, ledger entry {step.seq}, was not "
+            "finished; run it again"
+        )
+    if (circuit, serves) not in history.deployed:
+        return f"{serves} is live, but the ledger never deployed it{said}"
+    return f"{serves} is live{said}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import Asked, check_content, check_request, previous_digest
-from mlops_assets.domain.deployment import deployment_of
+from mlops_assets.domain.deployment import content_differences, deployment_of
 from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS
 from mlops_assets.domain.gates import judge_approval
+from mlops_assets.domain.history import History, live_difference
 from mlops_assets.domain.ledger import anchor_problems
 from mlops_assets.domain.release import OpenRequest
 from mlops_assets.flows.gates import evidence_of, missing_evidence, read_signed
@@ -17,10 +19,11 @@ from mlops_assets.flows.ledger import manifest_of, trust_at
 from mlops_assets.flows.trust import doubtful_releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.domain.deployment import Deployment
+    from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.release import Consumed, LedgerEntry, ReleaseView, Signed
     from mlops_assets.ports import Platform
@@ -43,7 +46,7 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
     else:
         manifests = dict(_manifests(platform, known, problems))
         problems += _approvals(platform, known, manifests)
-        problems += _deployments(platform, known, manifests)
+        problems += _deployments(platform, entries, known, manifests)
     return {"ok": not problems, "entries": len(entries), "problems": problems}
 
 
@@ -165,42 +168,108 @@ def _copied(view: ReleaseView, known: Sequence[ReleaseView]) -> Iterator[str]:
 
 
 def _deployments(
-    platform: Platform, known: Sequence[ReleaseView], manifests: dict[str, Manifest]
+    platform: Platform,
+    entries: Sequence[LedgerEntry],
+    known: Sequence[ReleaseView],
+    manifests: Mapping[str, Manifest],
 ) -> Iterator[str]:
-    """Everything that is live: deployed by the ledger, as it was signed, from intact files."""
-    deployed = {view.release: view for view in known if view.deployed}
-    endpoints = platform.prod.endpoints
-    for plant in endpoints.plants():
-        try:
-            live = endpoints.live(plant)
-        except MlopsError as error:
-            yield str(error)
+    """What is live, against what the ledger says is, what people signed, and intact files."""
+    serving = _serving(platform)
+    if len(now := platform.ledger.entries()) != len(entries):
+        # Somebody deployed or rolled back while the signatures were verified.
+        entries, serving = now, _serving(platform)
+        known = lifecycle.fold(entries, None)
+    yield from serving.problems
+    history = History(entries)
+    begun = {
+        circuit: view.release
+        for view in known
+        if view.begun is not None and view.begun.stage == "production"
+        for circuit in view.circuits
+    }
+    checked: set[tuple[CircuitKey, str]] = set()
+    environments: set[tuple[str, str]] = set()
+    for circuit in sorted(serving.live.keys() | history.live.keys()):
+        if circuit.plant_id in serving.unreadable:
             continue
-        for deployment in live.live.values():
-            view = deployed.get(deployment.release)
-            manifest = manifests.get(deployment.release)
-            if view is None or manifest is None or deployment.circuit not in view.deployed:
-                yield (
-                    f"{deployment.circuit}: {deployment.release} is live, "
-                    "but the ledger never deployed it"
-                )
-                continue
-            yield from _deployment(platform, manifest, deployment)
+        live = serving.live.get(circuit)
+        difference = live_difference(circuit, live, history, begun.get(circuit))
+        if difference:
+            yield f"{circuit}: {difference}"
+        manifest = None if live is None else manifests.get(live.release)
+        if live is not None and manifest is not None and circuit in manifest.circuits:
+            yield from _as_signed(platform, manifest, live)
+    for circuit, release in sorted(history.deployed):
+        if (manifest := manifests.get(release)) is not None:
+            yield from _recorded(platform, manifest, circuit, checked, environments)
 
 
-def _deployment(platform: Platform, manifest: Manifest, live: Deployment) -> Iterator[str]:
-    from mlops_assets.flows.deployment import check_bytes
+@dataclass(slots=True)
+class _Serving:
+    """What production's endpoints serve, and the plants that cannot say."""
 
+    live: dict[CircuitKey, Deployment] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+
+def _serving(platform: Platform) -> _Serving:
+    found = _Serving()
+    for plant in platform.prod.endpoints.plants():
+        try:
+            live = platform.prod.endpoints.live(plant)
+        except MlopsError as error:
+            found.unreadable.add(plant)
+            found.problems.append(str(error))
+            continue
+        found.live |= {deployment.circuit: deployment for deployment in live.live.values()}
+    return found
+
+
+def _as_signed(platform: Platform, manifest: Manifest, live: Deployment) -> Iterator[str]:
+    """Whether what is live has the content and the evidence that people signed."""
     entry = manifest.entry(live.circuit)
+    if entry.action != "deploy":
+        yield f"{live.circuit}: {manifest.release} is live, but it was signed to retire it"
+        return
     signed = deployment_of(entry, release=manifest.release, release_digest=manifest.digest)
-    if live != signed:
-        yield f"{live.circuit}: what is live is not what {manifest.release} was signed with"
-    try:
-        check_bytes(platform.registry, [signed])
-    except MlopsError as error:
-        yield str(error)
+    if differences := content_differences(live, signed):
+        yield (
+            f"{live.circuit}: what is live is not what {manifest.release} was signed with: "
+            + ", ".join(differences)
+        )
     for problem in missing_evidence(platform, entry):
         yield f"{live.circuit}: evidence of model {entry.model_version}: {problem}"
     for kind in PRODUCTION_KINDS:
         if platform.dev.evidence.read_release(manifest.release, kind) is None:
             yield f"{manifest.release}: its {kind} is gone"
+
+
+def _recorded(
+    platform: Platform,
+    manifest: Manifest,
+    circuit: CircuitKey,
+    checked: set[tuple[CircuitKey, str]],
+    environments: set[tuple[str, str]],
+) -> Iterator[str]:
+    """Whether a deployment that was ever made could be made again: the way back stands on it."""
+    from mlops_assets.flows.deployment import check_bytes
+
+    entry = manifest.entry(circuit)
+    if entry.action != "deploy":
+        return
+    signed = deployment_of(entry, release=manifest.release, release_digest=manifest.digest)
+    try:
+        kept = platform.prod.endpoints.recorded(circuit, manifest.release)
+        if kept is None:
+            yield f"{circuit}: the deployment by {manifest.release} is gone from the endpoint"
+        elif differences := content_differences(kept, signed):
+            yield (
+                f"{circuit}: the deployment that is kept for a rollback is not what "
+                f"{manifest.release} was signed with: {', '.join(differences)}"
+            )
+        if (circuit, signed.model_digest) not in checked:
+            checked.add((circuit, signed.model_digest))
+            check_bytes(platform.registry, [signed], environments)
+    except MlopsError as error:
+        yield str(error)
