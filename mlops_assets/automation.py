@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -15,9 +13,10 @@ from mlops_assets.assets.alert import alerts, run_failures
 from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.deployment import ASSET_OF
 from mlops_assets.assets.drill import rollback_drill_job, rollback_drill_schedule
-from mlops_assets.assets.events import EventWriter, stored_versions
+from mlops_assets.assets.events import stored_versions
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits, circuits, launch_on
+from mlops_assets.assets.rebuild import Versions, prune_job, rebuild_job
 from mlops_assets.assets.training import STEPS
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
@@ -57,65 +56,6 @@ quality_job = dg.define_asset_job(
     "quality", selection=_only("forecast_quality"), description="Forecasts against actuals."
 )
 STAGE_JOBS = {"registry": registry_job, "test": test_job, "production": production_job}
-
-
-# --- maintenance ----------------------------------------------------------------------------
-
-
-@dg.op(description="Tells every asset's newest fact again.")
-def tell_everything(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
-    """Log every fact of the home into this run."""
-    with home.explained():
-        add_circuits(context.instance, sorted(home.config().circuits))
-        writer, counts = EventWriter(context), dict[str, int]()
-        for fact, verdicts in facts.told(home):
-            if fact.partition and "/" in fact.partition:
-                add_circuits(context.instance, [CircuitKey.parse(fact.partition)])
-            writer.materialized(fact, verdicts)
-            counts[fact.asset] = counts.get(fact.asset, 0) + 1
-        home.answers["rebuild"] = counts
-
-
-@dg.job(name="rebuild", description="Refills this database from the facts and the ledger.")
-def rebuild_job() -> None:
-    """Tell everything."""
-    tell_everything()
-
-
-@dg.op(description="Deletes runs older than the policy keeps, then tells what they had told.")
-def delete_old_runs(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
-    """Delete old runs; facts whose newest event went with them are told again."""
-    with home.explained():
-        oldest = datetime.now(UTC) - timedelta(days=home.config().policy.keep_runs_days)
-        old = context.instance.get_run_records(dg.RunsFilter(created_before=oldest))
-        for record in old:
-            if record.dagster_run.is_finished:
-                context.instance.delete_run(record.dagster_run.run_id)
-        context.log.info("%s runs deleted", len(old))
-        if old:
-            writer = EventWriter(context)
-            for fact in facts.newer(facts.told(home), _Versions(context.instance)):
-                writer.materialized(fact)
-
-
-@dg.job(name="prune", description="Old runs go, what they told stays.")
-def prune_job() -> None:
-    """Delete old runs."""
-    delete_old_runs()
-
-
-class _Versions(dict[str, dict[str, str]]):
-    """What Dagster was told, by asset and partition, looked up when first asked for."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        super().__init__()
-        self._instance = instance
-
-    def get(self, asset: str, default: Any = None) -> Any:  # noqa: ANN401 as dict has it
-        """Return an asset's data versions by partition, "" where it has none."""
-        if asset not in self:
-            self[asset] = stored_versions(self._instance, asset)
-        return super().get(asset, default)
 
 
 # --- schedules ------------------------------------------------------------------------------
@@ -369,7 +309,7 @@ def ledger_reports(
         told = facts.released(home, home.config())
         events = [
             fact.materialization("told from the ledger")
-            for fact in facts.newer(told, _Versions(context.instance))
+            for fact in facts.newer(told, Versions(context.instance))
         ]
     except MlopsError as error:
         return dg.SkipReason(str(error))

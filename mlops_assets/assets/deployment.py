@@ -59,6 +59,7 @@ PRODUCTION_DEPLOYMENT = dg.AssetSpec(
     partitions_def=circuits,
     skippable=True,
 )
+_NOTHING_ELSE = Verdict("nothing_else", passed=True, reason="nothing else was asked")
 _TEST_QUESTIONS = {
     "no_errors": "Did the model give a forecast without an error?",
     "rows": "Does it have every row?",
@@ -238,12 +239,16 @@ def stage_verdicts(stage: Stage, verdicts: Sequence[Verdict], release: str) -> t
         stage, ()
     )
     found = {verdict.gate: verdict for verdict in verdicts}
+    missing = refusals(
+        [verdict for verdict in verdicts if verdict.gate not in names] or [_NOTHING_ELSE]
+    )
     said = []
     for name in names:
         verdict = found.get(name) or Verdict(name, passed=False, reason="it was not asked")
         if not verdict.passed and name.endswith("_approval"):
             command = f"`mlops release approve {release} --stage {stage} --key KEY` signs it"
-            verdict = Verdict(name, passed=False, reason=f"{verdict.reason}; {command}")
+            reason = "; ".join([verdict.reason, *missing, command])
+            verdict = Verdict(name, passed=False, reason=reason)
         said.append(verdict)
     return tuple(said)
 

@@ -60,8 +60,9 @@ def test_the_longest_block_is_planned_by_dagster_and_config_names_all():
     assert launch.config["circuits"] == keys
 
 
-def test_circuits_are_added_once_and_in_order():
-    with dg.DagsterInstance.ephemeral() as instance:
+def test_circuits_are_added_once_and_in_order(tmp_path):
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         keys = [CircuitKey("P002", "C001"), CircuitKey("P001", "C002"), CircuitKey("P001", "C001")]
         add_circuits(instance, keys[:2])
         add_circuits(instance, keys)
