@@ -14,6 +14,8 @@ from mlops_assets.flows.deployment import deploy
 from mlops_assets.flows.rollback import resume, rollback
 from mlops_assets_tests.fakes.deployment import a_release, an_entry, retired
 from mlops_assets_tests.fakes.forecast import model_files
+from mlops_assets_tests.fakes.release import C1 as RELEASED
+from mlops_assets_tests.fakes.release import ReleaseHome
 from mlops_assets_tests.fakes.serving import NOW, Production
 
 C1, C2, OTHER = CircuitKey("P1", "C1"), CircuitKey("P1", "C2"), CircuitKey("P2", "C1")
@@ -374,3 +376,18 @@ def test_any_sequence_of_releases_and_rollbacks_agrees_with_the_history(actions)
             resume(platform(production))
         for circuit in KEYS:
             assert production.live(circuit) == history.live.get(circuit)
+
+
+def test_a_rollback_needs_no_request_that_is_still_open():
+    home = ReleaseHome()
+    first = home.deployed()
+    home.edit(RELEASED)
+    home.deployed(RELEASED)
+    home.edit(RELEASED)
+    waiting = home.create(RELEASED)
+    home.request(waiting, "registry")
+    home.tick(hours=48)
+    assert home.view(waiting).open_request is None
+    report = rollback(home.platform, [RELEASED], **(WHO | {"now": home.now}))
+    assert report.to == {RELEASED: first}
+    assert home.live(RELEASED) == first
