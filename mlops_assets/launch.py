@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
-from mlops_assets.domain.errors import DataError, HomeError, MlopsError
+from mlops_assets.domain.errors import DataError, HomeError, MlopsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,6 +137,7 @@ def predict(
 
     home = Home(settings, progress)
     wanted = day or home.data_now().date()
+    _check_day(wanted)
     config = {"circuits": [str(key) for key in chosen or ()]}
     _run(
         settings,
@@ -147,6 +148,21 @@ def predict(
         home=home,
     )
     return cast("ForecastReport", home.answers["daily_forecast"])
+
+
+def _check_day(day: date) -> None:
+    """Refuse a day that cannot be forecast.
+
+    Raises:
+        UsageError: it is before the first or after the last day of the graph's partitions.
+    """
+    from mlops_assets.assets.partitions import days
+
+    first, last = days.get_first_partition_key(), days.get_last_partition_key()
+    if not (first and last and first <= day.isoformat() <= last):
+        raise UsageError(
+            f"--date {day}: no day that can be forecast: name one of {first} to {last}"
+        )
 
 
 def promote(settings: Settings, release: str, stage: Stage, progress: Progress) -> Promotion:

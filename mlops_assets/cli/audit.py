@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops_assets.cli.option import Day, explains
-from mlops_assets.cli.session import Refused, table
+from mlops_assets.cli.session import Refused, cell, table
 from mlops_assets.domain.identifiers import CircuitKey
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _chain(chain: dict[str, object], indent: str = "") -> list[str]:
         if isinstance(value, dict):
             lines += [f"{indent}{name}", *_chain(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{name:16} {value}")
+            lines.append(f"{indent}{name:16} {cell(value)}")
     return lines
 
 

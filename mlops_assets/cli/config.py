@@ -9,6 +9,7 @@ import click
 
 from mlops_assets.cli.option import Day, circuit_option, explains
 from mlops_assets.cli.session import Refused, table
+from mlops_assets.domain.trust import ROLES
 
 if TYPE_CHECKING:
     from datetime import date
@@ -47,7 +48,7 @@ def refresh(session: Session, cutoff: date, circuits: tuple[str, ...]) -> None:
     document = {"branch": branch, "commit": commit, "circuits": [str(key) for key in chosen]}
     session.answer(
         document,
-        [f"branch {branch}, commit {commit}: {len(chosen)} circuits; merge it to train them"],
+        [f"branch {branch}, commit {commit}: {len(chosen)} circuits; review and merge it"],
     )
 
 
@@ -58,13 +59,20 @@ def trust() -> None:
 
 @trust.command(name="add-person")
 @click.argument("email")
-@click.option("--role", "roles", multiple=True, required=True, help="May be repeated.")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    required=True,
+    help="May be repeated.",
+)
 @click.option("--git-email", "git_emails", multiple=True, help="Other addresses in git history.")
 @explains
 def add_person(
     session: Session, email: str, roles: tuple[str, ...], git_emails: tuple[str, ...]
 ) -> None:
-    """Add a person with roles: ml_engineer, engineering_manager."""
+    """Add a person with roles, or give one other roles."""
     from mlops_assets.flows.trust import add_person as add
 
     commit = add(
@@ -81,7 +89,8 @@ def add_key(session: Session, email: str, public_key: Path) -> None:
     """Add a person's ed25519 public key, a file such as id_ed25519.pub."""
     from mlops_assets.flows.trust import add_key as add
 
-    commit = add(session.platform, email, public_key.read_text(), now=session.now())
+    text = public_key.read_text(encoding="utf-8", errors="replace")
+    commit = add(session.platform, email, text, now=session.now())
     session.answer({"email": email, "commit": commit}, [f"{email}: key added ({commit})"])
 
 

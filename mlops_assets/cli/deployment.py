@@ -65,7 +65,9 @@ def _tell(session: Session, report: RollbackReport) -> None:
     }
     lines = [f"{key}: {document['from'][key]} -> {document['to'][key]}" for key in document["to"]]
     lines += [f"{key}: refused: {why}" for key, why in document["refused"].items()]
-    session.answer(document, [*lines, f"{len(report.circuits)} circuits rolled back"])
+    if report.circuits:
+        lines.append(f"{len(report.circuits)} circuits rolled back")
+    session.answer(document, lines)
 
 
 COMMANDS = (rollback,)

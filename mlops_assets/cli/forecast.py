@@ -48,17 +48,22 @@ def predict(session: Session, day: date | None, circuits: tuple[str, ...]) -> No
 
 
 @click.command()
-@click.option("--date", "day", type=Day(), required=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--date", "day", type=Day(), required=True, help="The day that was forecast.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder for predictions-DATE.csv and .parquet.",
+)
 @explains
 def export(session: Session, day: date, out: Path) -> None:
-    """Write one day's predictions as a CSV file."""
+    """Write one day's predictions as a CSV file and a Parquet file."""
     from mlops_assets.flows.export import export as write
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file, name a folder")
     path, rows = write(session.platform.lake, day, out)
-    session.answer({"file": path, "rows": rows}, [f"{path}: {rows} rows"])
+    session.answer({"file": path, "rows": rows}, [f"{path} and .parquet: {rows} rows"])
 
 
 COMMANDS = (predict, export)

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from mlops_assets.domain.release import ReleaseView, Stage
 
 PEOPLES_STAGES = click.Choice(["registry", "production"])
+# What brings a release on from the state that a stage leaves it in.
+_NEXT = {
+    "registered": "`mlops release promote {} --stage test` tests it",
+    "tested": "`mlops release approve {} --stage production --key KEY` signs it",
+    "deployed": "`mlops predict` forecasts with it",
+}
 
 
 def stage_option(choice: click.Choice[str]) -> Callable[..., Any]:
@@ -219,13 +225,14 @@ def statement(  # noqa: PLR0917 click passes options by name
     )
 
 
-def _submitted(session: Session, submission: Any) -> None:  # noqa: ANN401 flows' type
+def _submitted(session: Session, submission: Any, following: str = "") -> None:  # noqa: ANN401 flows' type
     document = {
         "accepted": submission.accepted,
         "code": submission.code,
         "reason": submission.reason,
     }
-    session.answer(document, [submission.reason])
+    lines = [submission.reason, *([following] if following else [])]
+    session.answer(document, lines if submission.accepted else [])
     if not submission.accepted:
         raise Refused(f"{submission.code}: {submission.reason}")
 
@@ -277,7 +284,10 @@ def _decide(decision: str) -> click.Command:
             now=session.now(),
         )
         _publish(session, config, release_id)
-        _submitted(session, submission)
+        following = (
+            f"`mlops release promote {release_id} --stage {stage}` does it once enough signed"
+        )
+        _submitted(session, submission, following if decision == "approve" else "")
 
     return command
 
@@ -304,6 +314,8 @@ def promote(session: Session, release_id: str, stage: Stage) -> None:
     }
     lines = [f"{key}: {reason}" for key, reason in document["refused"].items()]
     lines.append(f"{done.release}: {done.state}, {len(done.circuits)} circuits")
+    if done.state in _NEXT:
+        lines.append(_NEXT[done.state].format(done.release))
     session.answer(document, lines)
     if done.refused:
         raise Refused(f"{done.release}: {stage} refused: {'; '.join(done.refused.values())}")

@@ -145,7 +145,9 @@ class Session:
                 try:
                     found = {CircuitKey.parse(text)} & set(known)
                 except IdentifierError as error:
-                    raise UsageError(f"--circuit {text}: {error}") from error
+                    raise UsageError(
+                        f"--circuit {text}: {error}, or PLANT/* for all of one"
+                    ) from error
             if not found:
                 raise UsageError(f"--circuit {text}: no such circuit in the config")
             chosen |= found
@@ -198,17 +200,20 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str
     """Return rows as aligned text lines with a heading."""
     if not rows:
         return ["nothing"]
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    cells = [[cell(row.get(name)) for name in columns] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(columns)]
     lines = ["  ".join(name.ljust(width) for name, width in zip(columns, widths, strict=True))]
     lines += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
     return [line.rstrip() for line in lines]
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 any JSON value
+def cell(value: Any) -> str:  # noqa: ANN401 any JSON value
+    """Return a value as people read it; a dash where there is nothing."""
     match value:
-        case None:
+        case None | "":
             return "-"
+        case bool():
+            return "yes" if value else "no"
         case float():
             return f"{value:.4g}"
         case list() | tuple():

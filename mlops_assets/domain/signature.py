@@ -150,7 +150,15 @@ def read_public_line(text: str) -> bytes:
     """Return the 32 bytes of ``ssh-ed25519 AAAA...``; a comment after it is allowed."""
     words = text.split(maxsplit=2)
     if len(words) < 2 or words[0] != _KEY_TYPE.decode():  # noqa: PLR2004 type and key
-        raise RefusedError("E_KEY_TYPE", f"{text[:40]!r} is not ssh-ed25519 AAAA...")
+        if "PRIVATE KEY" in text[:64]:
+            raise RefusedError(
+                "E_KEY_TYPE", "this is a private key: it stays with its owner; name the .pub file"
+            )
+        raise RefusedError(
+            "E_KEY_TYPE",
+            f"{text[:40]!r} is not ssh-ed25519 AAAA...: make one with ssh-keygen -t ed25519 and "
+            "name its .pub file",
+        )
     try:
         reader = _Reader(base64.b64decode(words[1].encode("ascii"), validate=True))
         key_type, key = reader.string(), reader.string()
