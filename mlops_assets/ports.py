@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.model import FitJob, FitResult, ModelRecord
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.release import LedgerEntry
+    from mlops_assets.domain.rollout import Applied, ApplyJob
     from mlops_assets.domain.training_data import TrainingData
 
 
@@ -324,6 +325,18 @@ class FittingEngine(Protocol):
         """Yield each circuit's result, or the sentence that says why it failed, as they finish."""
 
 
+class Interpreters(Protocol):
+    """Environments as they run: an interpreter with exactly an environment's packages."""
+
+    def apply(
+        self, environment: Environment, jobs: Sequence[ApplyJob]
+    ) -> Mapping[CircuitKey, Applied]:
+        """Apply models there, without fitting; what one model does stops no other.
+
+        RefusedError when there is no such interpreter; it says how to make one.
+        """
+
+
 class TrainingSlots(Protocol):
     """The limit on circuits in training, over every process of the home."""
 
@@ -545,3 +558,4 @@ class Platform:
     slots: TrainingSlots
     engine: Callable[[int], FittingEngine]
     renderer: Callable[[], NotebookRenderer]
+    interpreters: Interpreters | None = None

@@ -214,6 +214,7 @@ def _new_home(layout: HomeLayout) -> NewHome:
 
 def _open_local(settings: Settings, clock: Clock | None) -> Platform:
     from mlops_assets.adapters.local.clock import SystemClock
+    from mlops_assets.adapters.local.interpreters import LocalInterpreters
     from mlops_assets.adapters.local.ledger import LocalLedger
     from mlops_assets.adapters.local.slots import LocalTrainingSlots
     from mlops_assets.ports import Platform
@@ -253,6 +254,7 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
         slots=slots,
         engine=engine,
         renderer=renderer,
+        interpreters=LocalInterpreters(layout.root / "environments"),
     )
     return platform
 

@@ -72,6 +72,17 @@ def over_circuits(gate: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     )
 
 
+def by_gate(circuits: Mapping[str, Sequence[Verdict]]) -> tuple[Verdict, ...]:
+    """Return one verdict a gate over all circuits that it was asked about, in their order."""
+    gates = dict.fromkeys(verdict.gate for verdicts in circuits.values() for verdict in verdicts)
+    return tuple(
+        over_circuits(
+            gate, {key: v for key, said in circuits.items() for v in said if v.gate == gate}
+        )
+        for gate in gates
+    )
+
+
 def judge_evidence(missing: Sequence[str]) -> Verdict:
     """Ask whether every kind of evidence exists and verifies; ``missing`` says what does not."""
     reason = f"missing: {', '.join(missing)}" if missing else "complete, every digest verified"

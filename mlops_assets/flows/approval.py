@@ -20,6 +20,7 @@ from mlops_assets.domain.signature import public_key_of, sign
 from mlops_assets.domain.trust import checked_email
 from mlops_assets.flows.gates import asked, before_request, check_statement, window_hours
 from mlops_assets.flows.ledger import manifest_of, stale_circuits, trust_at
+from mlops_assets.flows.rollout import prove
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,11 +65,17 @@ def request(
 ) -> Window:
     """Open the window of a stage, or return the one that is open.
 
-    For production the way back is planned and dry-run first. Nothing is opened while a gate
+    For production the way back is planned and dry-run first; for the registry, models that are to
+    run in another environment are applied in both. Nothing is opened while a gate
     refuses; all the reasons are in ``missing``.
     """
     if requester != PLATFORM:
         checked_email(requester, "the requester")
+    if stage == "registry":
+        # Before the ledger is held: applying models may take minutes.
+        entries = platform.ledger.entries()
+        found = lifecycle.find(lifecycle.fold(entries, check_clock(entries, now)), release)
+        prove(platform, manifest_of(platform.ledger, found))
     with platform.ledger.lock():
         moment, view = _current(platform, release, now)
         if (open_now := view.open_request) is not None and open_now.stage == stage:

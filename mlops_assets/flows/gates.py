@@ -19,6 +19,7 @@ from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS, REGISTRY_KINDS
 from mlops_assets.domain.gates import (
     Verdict,
+    by_gate,
     contests,
     judge_approval,
     judge_base,
@@ -26,11 +27,11 @@ from mlops_assets.domain.gates import (
     judge_model,
     judge_rollback_plan,
     judge_test,
-    over_circuits,
 )
 from mlops_assets.domain.identifiers import EnvironmentRef, sha256
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.proof import read_proof
+from mlops_assets.flows import rollout
 from mlops_assets.flows.evidence import review_verdict
 from mlops_assets.flows.ledger import (
     authors_of,
@@ -81,21 +82,15 @@ def before_request(
     """What must hold before people may sign, and still when the stage begins."""
     base = judge_base(stale_circuits(platform, view, manifest))
     if stage == "registry":
-        circuits = circuit_verdicts(platform, config, manifest)
-        gates = list(dict.fromkeys(v.gate for verdicts in circuits.values() for v in verdicts))
-        merged = [
-            over_circuits(
-                gate,
-                {
-                    str(key): v
-                    for key, verdicts in circuits.items()
-                    for v in verdicts
-                    if v.gate == gate
-                },
-            )
-            for gate in gates
-        ]
-        return (*merged, _same_policy(platform, config, manifest), base)
+        judged = circuit_verdicts(platform, config, manifest)
+        merged = by_gate({str(key): verdicts for key, verdicts in judged.items()})
+        rolled_out = rollout.verdict(platform, manifest)
+        return (
+            *merged,
+            *([rolled_out] if rolled_out else []),
+            _same_policy(platform, config, manifest),
+            base,
+        )
     verdicts = (
         _artifacts(manifest, platform.registry.models, platform.registry.environments),
         _same_policy(platform, config, manifest),
@@ -291,7 +286,9 @@ def asked(platform: Platform, view: ReleaseView, manifest: Manifest, request: Op
 def evidence_of(platform: Platform, manifest: Manifest, stage: Stage) -> dict[str, str]:
     """The SHA-256 by kind of the evidence that people sign for a stage."""
     if stage == "registry":
-        return evidence_digests(manifest)
+        moved = platform.dev.evidence.read_release(manifest.release, rollout.EVIDENCE)
+        extra = {} if moved is None else {rollout.EVIDENCE: sha256(moved)}
+        return evidence_digests(manifest) | extra
     stored = {
         kind: platform.dev.evidence.read_release(manifest.release, kind)
         for kind in PRODUCTION_KINDS

@@ -127,7 +127,10 @@ class _Moves:
     refused: dict[CircuitKey, str] = field(default_factory=dict)
 
     def data(self, operator: str, reason: str) -> dict[str, Any]:
-        """The ledger's event: steps, who, why, and the models that are held from now on."""
+        """The ledger's event: steps, who, why, and the models that are held from now on.
+
+        A model that goes on in another environment is not held.
+        """
         return {
             "circuits": {
                 str(circuit): {"from": self.from_[circuit].release, "to": target.release}
@@ -136,9 +139,19 @@ class _Moves:
             "operator": operator,
             "reason": reason,
             "held": {
-                str(circuit): before.model_digest for circuit, before in sorted(self.from_.items())
+                str(circuit): before.model_digest
+                for circuit, before in sorted(self.from_.items())
+                if not _only_moves(before, self.to[circuit])
             },
         }
+
+
+def _only_moves(before: Deployment, after: Deployment) -> bool:
+    """Whether the same model goes on in another environment."""
+    return (
+        before.model_digest == after.model_digest
+        and before.environment_digest != after.environment_digest
+    )
 
 
 def _check_words(

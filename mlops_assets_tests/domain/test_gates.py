@@ -16,6 +16,7 @@ from mlops_assets.domain.gates import (
     Contest,
     Verdict,
     adjusted_p_values,
+    by_gate,
     contests,
     judge_approval,
     judge_base,
@@ -284,6 +285,16 @@ def test_a_release_passes_when_every_circuit_does():
     assert (three.refuses, three.reason) == (True, "P1/C1: so so; P1/C2: bad")
     assert not over_circuits("skill", {"P1/C1": WARNS}).refuses
     assert over_circuits("skill", {}).reason == "0 circuits: every one passes"
+
+
+def test_verdicts_of_many_circuits_become_one_a_gate():
+    other = Verdict("coverage", passed=True, reason="wide")
+    merged = by_gate({"P1/C1": [YES, other], "P1/C2": [NO]})
+    assert [(each.gate, each.reason) for each in merged] == [
+        ("skill", "P1/C2: bad"),
+        ("coverage", "1 circuit: wide"),
+    ]
+    assert by_gate({}) == ()
 
 
 def test_a_stale_base_names_the_circuit_and_what_to_do():

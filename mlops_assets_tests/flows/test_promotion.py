@@ -393,7 +393,11 @@ def rolled_back_meanwhile(home, circuit, release, to):
     home.ledger.append(
         "rolled_back",
         "op@co.example",
-        {"circuits": {str(circuit): {"from": release, "to": to}}, "reason": "worse"},
+        {
+            "circuits": {str(circuit): {"from": release, "to": to}},
+            "operator": "op@co.example",
+            "reason": "worse",
+        },
         home.now,
     )
 
