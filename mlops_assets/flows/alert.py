@@ -98,10 +98,12 @@ def report_failed_run(
     platform: Platform, alerting: Alerting, config: Config, run: FailedRun, *, now: datetime
 ) -> bool:
     """Raise a failed run; false where its release's own alert says it, or it was raised before."""
-    views = lifecycle.fold(platform.ledger.entries(), now)
-    state = next((view.state for view in views if view.release == run.release), None)
-    if state in ("failed", "errored"):
-        return False
+    # A ledger that cannot be read is no reason to keep quiet.
+    with suppress(MlopsError):
+        views = lifecycle.fold(platform.ledger.entries(), now)
+        state = next((view.state for view in views if view.release == run.release), None)
+        if state in ("failed", "errored"):
+            return False
     found = Findings(alerts=(occasion.run_failed(run, config.plants),), asked=frozenset())
     return bool(announce(alerting, config.policy.alerts, found, now=now))
 

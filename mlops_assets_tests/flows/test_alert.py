@@ -268,6 +268,11 @@ def test_a_failed_run_is_told_with_what_repeats_it(home, run, command):
     assert letter.alert.subject.endswith("failed: the disk is full")
 
 
+def test_a_failed_run_is_told_where_the_ledger_is_broken(home):
+    home.ledger.log = home.ledger.log[:-2]
+    assert home.report(FailedRun(run_id="1", job="test", reason="E_CHAIN", release="r-1"))
+
+
 def test_a_silent_plant_is_one_alert_and_another_when_it_falls_silent_again(home):
     home.tick(hours=17)
     assert home.raised() == []
