@@ -195,7 +195,12 @@ class _Desk:
         before = former.circuits.get(circuit.key) if former else None
         if before is None:
             return "spec changed"
-        names = _differing(before.spec, self.config.circuits[circuit.key].spec)
+        wanted = self.config.circuits[circuit.key].spec
+        names = _differing(before.spec, wanted)
+        if "environment" in names:
+            old, new = before.spec.environment_ref, wanted.environment_ref
+            if (old.name, old.version.major) != (new.name, new.version.major):
+                names[names.index("environment")] = f"environment MAJOR, {old} to {new}"
         if names:
             return f"spec changed: {', '.join(names)}"
         if circuit.spec != self.config.circuits[circuit.key].spec:

@@ -304,6 +304,18 @@ def test_a_new_algorithm_version_is_named():
     assert (line.action, line.reason) == ("train", "auto has a new algorithm version")
 
 
+def test_a_major_environment_names_every_circuit_that_it_trains(monkeypatch):
+    first = "environments/forecasting/1.0.0.yml"
+    monkeypatch.setitem(FILES, first.replace("1.0.0", "2.0.0"), FILES[first])
+    home = ReleaseHome()
+    config = configured(home, dated(), dated("environment: forecasting:2.0.0"))
+    (line, *_) = plan(home.platform, config, now=home.now)
+    assert (line.action, line.reason) == (
+        "train",
+        "spec changed: environment MAJOR, forecasting:1.0.0 to forecasting:2.0.0",
+    )
+
+
 def test_the_end_of_a_cold_start_is_named():
     home = ReleaseHome()
     config = configured(home, dated())
