@@ -10,6 +10,8 @@ from mlops_assets.cli.option import circuit_option, explains
 from mlops_assets.cli.session import Refused, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_assets.cli.session import Session
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.training import TrainReport
@@ -36,17 +38,21 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
             session.platform, config, chosen, now=session.now(), progress=session.progress
         )
         broken: tuple[CircuitKey, ...] = tuple(summary.failed)
+        seconds: Mapping[CircuitKey, float] = summary.seconds
     else:
         from mlops_assets.launch import train as launch
 
         summary = launch(session.settings, chosen, session.progress)
-        broken = summary.broken
+        broken, seconds = summary.broken, {}
     document: dict[str, Any] = {
         "release": summary.release,
         "trained": list(summary.trained),
         "skipped": list(summary.skipped),
         "failed": dict(summary.failed),
-        "metrics": dict(summary.metrics),
+        "metrics": {
+            key: values | ({"seconds": seconds[key]} if key in seconds else {})
+            for key, values in ((key, dict(row)) for key, row in summary.metrics.items())
+        },
     }
     session.answer(document, lambda: _lines(document))
     if broken:
@@ -56,7 +62,10 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
 
 def _lines(document: dict[str, Any]) -> list[str]:
     rows = [{"circuit": key, **values} for key, values in sorted(document["metrics"].items())]
-    lines = table(rows, ("circuit", "wape", "floor", "incumbent")) if rows else []
+    timed = ("seconds",) if any("seconds" in row for row in rows) else ()
+    lines = table(rows, ("circuit", "wape", "floor", "incumbent", *timed)) if rows else []
+    if timed and document["trained"]:
+        lines.append(f"to retrain: {', '.join(str(key) for key in document['trained'])}")
     lines += [f"{key}: {reason}" for key, reason in sorted(document["failed"].items())]
     lines.append(
         f"trained {len(document['trained'])}, skipped {len(document['skipped'])}, "

@@ -93,6 +93,15 @@ class TrainReport:
         }
 
     @property
+    def seconds(self) -> Mapping[CircuitKey, float]:
+        """How long each model took to fit, now or when it was trained."""
+        return {
+            key: float(each.record.tags["seconds"])
+            for key, each in self.outcomes.items()
+            if each.record is not None and "seconds" in each.record.tags
+        }
+
+    @property
     def failed(self) -> Mapping[CircuitKey, str]:
         """Circuits without a model for their spec, with the reason."""
         return {key: each.reason for key, each in self.outcomes.items() if each.status == "failed"}

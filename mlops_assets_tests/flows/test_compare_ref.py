@@ -53,6 +53,8 @@ def test_only_what_the_proposal_changes_is_trained_and_compared(desk):
     assert report.trained == (KEYS[0],)
     assert report.release is None
     assert report.metrics == {KEYS[0]: {"wape": 0.5, "floor": 0.6, "incumbent": None}}
+    assert report.seconds.keys() == {KEYS[0]}
+    assert report.seconds[KEYS[0]] >= 0
     assert desk.ledger.events() == ["initialised"]
 
 
