@@ -49,20 +49,20 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
         "trained": list(summary.trained),
         "skipped": list(summary.skipped),
         "failed": dict(summary.failed),
-        "metrics": {
-            key: values | ({"seconds": seconds[key]} if key in seconds else {})
-            for key, values in ((key, dict(row)) for key, row in summary.metrics.items())
-        },
+        "metrics": {key: dict(row) for key, row in summary.metrics.items()},
     }
-    session.answer(document, lambda: _lines(document))
+    session.answer(document, lambda: _lines(document, seconds))
     if broken:
         reasons = "; ".join(f"{key}: {summary.failed[key]}" for key in broken)
         raise Refused(f"train: {len(broken)} circuit(s) failed: {reasons}")
 
 
-def _lines(document: dict[str, Any]) -> list[str]:
-    rows = [{"circuit": key, **values} for key, values in sorted(document["metrics"].items())]
-    timed = ("seconds",) if any("seconds" in row for row in rows) else ()
+def _lines(document: dict[str, Any], seconds: Mapping[CircuitKey, float]) -> list[str]:
+    rows = [
+        {"circuit": key, **values, "seconds": seconds.get(key)}
+        for key, values in sorted(document["metrics"].items())
+    ]
+    timed = ("seconds",) if seconds else ()
     lines = table(rows, ("circuit", "wape", "floor", "incumbent", *timed)) if rows else []
     if timed and document["trained"]:
         lines.append(f"to retrain: {', '.join(str(key) for key in document['trained'])}")

@@ -23,6 +23,7 @@ UNSTABLE = {
     "expires_at",
     "requested_at",
     "statement",
+    "statements",  # digests of what holds a nonce
     "signature",
     "sha256",
     "trained_at",
@@ -37,6 +38,7 @@ TABLES = {
     "lake/restatements": ["ingested_at", "slice", "slice_id", "at"],
     "lake/predictions": ["issued_at"],
     "lake/quality": ["scored_at"],
+    "lake/hindcasts": ["scored_at", "issued_at"],
 }
 FOLDERS = ("workspaces", "registry", "ledger/releases")
 
