@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FLOOR = "seasonal_naive"
 # What a model's backtest must answer, whatever the policy.
 MODEL_GATES = ("skill", "champion")
+NO_CHAMPION = "no live model could be compared: there is none, or it learned from these days"
 # The expected share of refused circuits that are no worse than their incumbent.
 FALSE_DISCOVERIES = 0.05
 
@@ -186,7 +187,7 @@ def judge_champion(
     a backtest know: the lower bound of the paired difference as a share of the incumbent's error.
     """
     if incumbent is None:
-        return Verdict("champion", passed=True, reason="there is no incumbent to compare with")
+        return Verdict("champion", passed=True, reason=NO_CHAMPION)
     if not (math.isfinite(wape) and math.isfinite(incumbent)):
         return Verdict(
             "champion", passed=False, reason=f"WAPE {wape} against {incumbent} is no number"

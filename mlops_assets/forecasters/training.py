@@ -297,10 +297,10 @@ class _Training:
         )
 
     def _incumbent(self) -> np.ndarray | None:
-        """Return the live model's forecasts at the same origins, where it did not learn from them.
+        """Return the live model's forecasts at the origins that it did not learn from.
 
-        With fewer than a week of later origins all count: then it is flattered, and the gate errs
-        on the side of keeping it.
+        None with fewer than a week of those: on days that it learned from it cannot be compared,
+        only flattered, and a new cutoff soon after the old one would always be refused.
         """
         if self.job.incumbent is None or not self.windows:
             return None
@@ -311,9 +311,14 @@ class _Training:
             self.log.append(f"incumbent: cannot be compared, {error}")
             return None
         learned = np.array([moment < model.cutoff for moment in self.origins.moments])
-        if len(learned) - int(learned.sum()) >= _FEWEST_COMMON_ORIGINS:
-            forecast[learned] = np.nan
-        common = int((~np.isnan(forecast).all(axis=1)).sum())
+        common = len(learned) - int(learned.sum())
+        if common < _FEWEST_COMMON_ORIGINS:
+            self.log.append(
+                f"incumbent {model.forecaster}: not compared, it learned from {int(learned.sum())} "
+                f"of {len(learned)} origins and {_FEWEST_COMMON_ORIGINS} others are needed"
+            )
+            return None
+        forecast[learned] = np.nan
         self.log.append(f"incumbent {model.forecaster}: compared on {common} origins")
         return forecast
 
