@@ -1,0 +1,76 @@
+"""What we need from outside, as small Protocols in our own words.
+
+An adapter of the same noun serves each (`adapters/local/<noun>.py`); `resources.py` alone knows
+which. Every write is atomic and may be repeated; every read gives what was written or raises an
+`errors.MlopsError` that names the thing.
+"""
+
+from mlops_assets.ports.alert import Alerting, AlertLog, Alerts
+from mlops_assets.ports.clock import Clock, Progress
+from mlops_assets.ports.decision import CommitInfo, ConfigRepository, HomePlace, Ledger
+from mlops_assets.ports.engine import (
+    FittingEngine,
+    Interpreters,
+    NotebookRenderer,
+    RenderedNotebook,
+    TrainingSlots,
+)
+from mlops_assets.ports.lake import (
+    IngestJournal,
+    Lake,
+    LandingZone,
+    MergeResult,
+    PredictionsTable,
+    QualityTable,
+    ReadingsTable,
+    RowLog,
+)
+from mlops_assets.ports.platform import Platform
+from mlops_assets.ports.workspace import (
+    DevWorkspace,
+    DrillFiles,
+    Endpoints,
+    EnvironmentRegistry,
+    EvidenceStore,
+    ModelRegistry,
+    PredictionFiles,
+    ServingWorkspace,
+    SharedRegistry,
+    TrainingDataStore,
+)
+
+__all__ = [
+    "AlertLog",
+    "Alerting",
+    "Alerts",
+    "Clock",
+    "CommitInfo",
+    "ConfigRepository",
+    "DevWorkspace",
+    "DrillFiles",
+    "Endpoints",
+    "EnvironmentRegistry",
+    "EvidenceStore",
+    "FittingEngine",
+    "HomePlace",
+    "IngestJournal",
+    "Interpreters",
+    "Lake",
+    "LandingZone",
+    "Ledger",
+    "MergeResult",
+    "ModelRegistry",
+    "NotebookRenderer",
+    "Platform",
+    "PredictionFiles",
+    "PredictionsTable",
+    "Progress",
+    "QualityTable",
+    "ReadingsTable",
+    "RenderedNotebook",
+    "RowLog",
+    "ServingWorkspace",
+    "SharedRegistry",
+    "TrainingDataStore",
+    "TrainingSlots",
+]

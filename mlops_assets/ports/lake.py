@@ -1,0 +1,158 @@
+"""The lake: raw files, the readings table, and what is kept beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import date, datetime
+
+    import polars as pl
+
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.readings import RawFile
+
+
+class LandingZone(Protocol):
+    """Raw files as plants sent them (`lake/raw`)."""
+
+    def files(self) -> Sequence[RawFile]:
+        """Every file, sorted by path."""
+
+    def read(self, file: RawFile) -> bytes:
+        """The bytes; DataError when they are no longer those of ``file``."""
+
+    def put(self, path: str, data: bytes) -> RawFile:
+        """Add one file atomically (simulator, init)."""
+
+
+class IngestJournal(Protocol):
+    """Which raw files are in the table: intent before the merge, confirmed by the commit."""
+
+    def confirmed(self) -> frozenset[RawFile]:
+        """Files already merged or quarantined whole."""
+
+    def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
+        """Say what the next merge will hold."""
+
+    def pending(self) -> Mapping[str, Sequence[RawFile]]:
+        """Intents not yet confirmed, by slice id."""
+
+    def confirm(self, slice_id: str, delta_version: int | None) -> None:
+        """Close an intent; repeating it changes nothing."""
+
+    def withdraw(self, slice_id: str) -> None:
+        """Forget an intent of which nothing was merged."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the ETL against other slices of this home."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeResult:
+    """What one merge did. ``changed`` holds key, old and new value of rows that it updated."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    delta_version: int
+    changed: pl.DataFrame
+
+
+class ReadingsTable(Protocol):
+    """`lake/readings`: one Delta table, key (plant_id, circuit_id, timestamp)."""
+
+    def exists(self) -> bool:
+        """Whether any slice was ever merged."""
+
+    def version(self) -> int:
+        """The newest Delta version."""
+
+    def merge(self, rows: pl.DataFrame, *, slice_id: str) -> MergeResult:
+        """Insert and update in one commit, retried on conflict; a merged slice is not repeated."""
+
+    def merged(self, slice_id: str) -> int | None:
+        """The Delta version that holds this slice, if any."""
+
+    def read(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        circuits: Iterable[CircuitKey] | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows with start <= timestamp < end, sorted by key; reads only files of those dates."""
+
+    def columns(self) -> Sequence[str]:
+        """Column names in order."""
+
+    def newest(self) -> datetime | None:
+        """The newest timestamp with a value."""
+
+    def summary(self) -> pl.DataFrame:
+        """Per circuit: plant_id, circuit_id, rows, first_timestamp, last_timestamp."""
+
+
+class RowLog(Protocol):
+    """An append-only Delta table of rows that need no key: quarantine, restatements."""
+
+    def append(self, rows: pl.DataFrame, *, slice_id: str) -> None:
+        """Add rows once per slice id."""
+
+    def read(self, circuits: Iterable[CircuitKey] | None = None) -> pl.DataFrame:
+        """All rows, sorted; an empty frame when there is none."""
+
+
+class PredictionsTable(Protocol):
+    """`lake/predictions`: key (plant_id, circuit_id, issued_for, timestamp)."""
+
+    def replace(self, rows: pl.DataFrame, *, issued_for: date) -> int:
+        """Write the rows' circuits for one day in one commit; returns the rows written."""
+
+    def read(
+        self,
+        *,
+        issued_for: date | None = None,
+        first: date | None = None,
+        last: date | None = None,
+        circuits: Iterable[CircuitKey] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a day or of days first..last, sorted by key."""
+
+    def version(self) -> int | None:
+        """The newest Delta version, None when nothing was ever predicted."""
+
+
+class QualityTable(Protocol):
+    """`lake/quality`: key (plant_id, circuit_id, issued_for)."""
+
+    def replace(self, rows: pl.DataFrame) -> int:
+        """Write rows, replacing those with the same key; returns the rows that changed."""
+
+    def read(
+        self, *, first: date | None = None, circuits: Iterable[CircuitKey] | None = None
+    ) -> pl.DataFrame:
+        """Rows sorted by key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lake:
+    """The lake's tables and zones.
+
+    ``hindcasts`` has the form of ``quality``: what the deployment before the live one would have
+    scored on the same days.
+    """
+
+    landing: LandingZone
+    journal: IngestJournal
+    readings: ReadingsTable
+    quarantine: RowLog
+    restatements: RowLog
+    predictions: PredictionsTable
+    quality: QualityTable
+    hindcasts: QualityTable

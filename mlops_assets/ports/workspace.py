@@ -1,0 +1,181 @@
+"""Workspaces and the shared registry: what is trained, proved, deployed and predicted there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import date
+
+    import polars as pl
+
+    from mlops_assets.domain.circuit import Environment
+    from mlops_assets.domain.deployment import Deployment, LiveManifest
+    from mlops_assets.domain.evidence import Evidence
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
+    from mlops_assets.domain.model import ModelRecord
+    from mlops_assets.domain.training_data import TrainingData
+
+
+class TrainingDataStore(Protocol):
+    """Training-data assets of the dev workspace, MLTable folders."""
+
+    def register(self, data: TrainingData, rows: pl.DataFrame) -> TrainingData:
+        """Write the folder and register it; the same content again is the same asset."""
+
+    def get(self, circuit: CircuitKey, version: DataVersion) -> TrainingData:
+        """One asset; DataError when there is none."""
+
+    def versions(self, circuit: CircuitKey) -> Sequence[TrainingData]:
+        """All assets, oldest version first."""
+
+    def rows(self, data: TrainingData) -> pl.DataFrame:
+        """The rows, after checking them against the content digest."""
+
+
+class ModelRegistry(Protocol):
+    """Model versions: the dev workspace's, or the shared registry's."""
+
+    def register(
+        self, record: ModelRecord, files: Mapping[str, bytes], proof: bytes = b""
+    ) -> ModelRecord:
+        """Store under ``record.version``; the same model again returns what is there.
+
+        StaleError when that version is another model. ``proof`` says how the model was chosen: it
+        is kept and checked beside the model's files, and is no part of its digest.
+        """
+
+    def next_version(self, circuit: CircuitKey) -> int:
+        """One more than the highest integer version."""
+
+    def get(self, circuit: CircuitKey, version: int) -> ModelRecord:
+        """One version; ModelError when there is none."""
+
+    def versions(self, circuit: CircuitKey) -> Sequence[ModelRecord]:
+        """All versions, lowest first (10 after 9)."""
+
+    def circuits(self) -> Sequence[CircuitKey]:
+        """Every circuit that has a version, sorted."""
+
+    def files(self, record: ModelRecord) -> Mapping[str, bytes]:
+        """The bytes, read once and checked against ``record.digest``."""
+
+    def proof(self, record: ModelRecord) -> bytes:
+        """What was registered as proof, checked; empty when there was none."""
+
+    def folder(self, record: ModelRecord) -> str:
+        """Where it lies, for people and for notebooks, relative to the home."""
+
+
+class EnvironmentRegistry(Protocol):
+    """Environment versions with their digests."""
+
+    def register(self, environment: Environment) -> Environment:
+        """Fix the digest of a version; other content under it is refused."""
+
+    def get(self, ref: EnvironmentRef) -> Environment | None:
+        """One version, if registered."""
+
+    def list(self) -> Sequence[Environment]:
+        """All versions, sorted."""
+
+
+class EvidenceStore(Protocol):
+    """Evidence bundles of the dev workspace, one folder a model version."""
+
+    def put(
+        self, circuit: CircuitKey, model_version: int, files: Mapping[str, bytes], run: bytes
+    ) -> Evidence:
+        """Store a bundle: digested files by kind and extension, and the undigested ``run.json``."""
+
+    def get(self, circuit: CircuitKey, model_version: int) -> Evidence | None:
+        """The bundle, its files checked against its digests."""
+
+    def read(self, circuit: CircuitKey, model_version: int, kind: str) -> bytes:
+        """One file's bytes by kind, or by file name, checked."""
+
+    def folder(self, circuit: CircuitKey, model_version: int) -> str:
+        """Where it lies, relative to the home."""
+
+    def put_release(self, release: str, kind: str, data: bytes) -> str:
+        """Store evidence of a whole release once; returns its SHA-256."""
+
+    def read_release(self, release: str, kind: str) -> bytes | None:
+        """A release's evidence, if there is any."""
+
+    def publish_page(self, release: str, html: bytes) -> str:
+        """Replace the page that shows a release to people; returns its path from the home."""
+
+
+class Endpoints(Protocol):
+    """Per-plant endpoints of one serving workspace (test or prod)."""
+
+    def live(self, plant_id: str) -> LiveManifest:
+        """What the plant serves, generation 0 and empty when nothing was deployed."""
+
+    def plants(self) -> Sequence[str]:
+        """Plants with an endpoint, sorted."""
+
+    def swap(self, expected: LiveManifest, wanted: LiveManifest) -> None:
+        """Replace the whole file if it still is ``expected``, else StaleError."""
+
+    def lock(self, plant_id: str) -> AbstractContextManager[None]:
+        """Hold the plant against other writers."""
+
+    def record(self, deployment: Deployment) -> None:
+        """Keep a deployment for good (write once), so that rollback finds it."""
+
+    def recorded(self, circuit: CircuitKey, release: str) -> Deployment | None:
+        """A deployment that was ever made here."""
+
+
+class PredictionFiles(Protocol):
+    """`workspaces/<name>/predictions/P001/C003/YYYY-MM-DD.parquet`."""
+
+    def write(self, circuit: CircuitKey, issued_for: date, rows: pl.DataFrame) -> str:
+        """Write one file, complete or not at all; returns its path relative to the home."""
+
+    def exists(self, circuit: CircuitKey, issued_for: date) -> bool:
+        """Whether the file is there."""
+
+
+class DrillFiles(Protocol):
+    """`workspaces/prod/drills/`: one file a rollback drill."""
+
+    def write(self, name: str, data: bytes) -> str:
+        """Keep one drill; returns its path relative to the home."""
+
+    def names(self) -> Sequence[str]:
+        """The drills that are kept, oldest first."""
+
+    def read(self, name: str) -> bytes:
+        """One drill; DataError when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevWorkspace:
+    """Where models are trained and proved."""
+
+    training_data: TrainingDataStore
+    models: ModelRegistry
+    environments: EnvironmentRegistry
+    evidence: EvidenceStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRegistry:
+    """What passed the first approval."""
+
+    models: ModelRegistry
+    environments: EnvironmentRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingWorkspace:
+    """Test or prod: endpoints and what they predicted. Nothing here can train."""
+
+    endpoints: Endpoints
+    predictions: PredictionFiles
