@@ -76,13 +76,13 @@ def create(
     )
 
 
-def _row(view: ReleaseView) -> dict[str, Any]:
+def _row(view: ReleaseView, config: Config) -> dict[str, Any]:
     return {
         "release": view.release,
         "state": view.state,
         "circuits": [str(key) for key in view.circuits],
         "created_at": view.created_at.isoformat(),
-        "waits_for": view.waits_for,
+        "waits_for": view.waits_for(config.policy),
     }
 
 
@@ -92,7 +92,8 @@ def list_(session: Session) -> None:
     """Every release, its state and what it waits for."""
     from mlops_assets.flows.ledger import views
 
-    rows = [_row(view) for view in views(session.platform, session.now())]
+    config = session.desired()
+    rows = [_row(view, config) for view in views(session.platform, session.now())]
     short = [{**row, "circuits": len(row["circuits"])} for row in rows]
     session.answer(
         rows, lambda: table(short, ("release", "state", "circuits", "created_at", "waits_for"))

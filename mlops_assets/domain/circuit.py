@@ -267,6 +267,10 @@ class Policy:
     keep_runs_days: int = 90
     alerts: AlertPolicy = field(default_factory=AlertPolicy)
 
+    def stage(self, name: str) -> StagePolicy:
+        """Who may open a stage that people open."""
+        return self.registry if name == "registry" else self.production
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:

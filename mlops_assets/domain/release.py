@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from mlops_assets.domain.circuit import Policy
     from mlops_assets.domain.identifiers import CircuitKey
 
 Stage = Literal["registry", "test", "production"]
@@ -138,15 +139,28 @@ class ReleaseView:
         """Whether it may still go on."""
         return self.state in OPEN_STATES
 
-    @property
-    def waits_for(self) -> str:
-        """What must happen next, for people; empty at an end."""
+    def waits_for(self, policy: Policy) -> str:
+        """What must happen next, for people; empty at an end.
+
+        Signatures are counted here, not verified: the stage itself refuses those that are void.
+        """
         if self.begun and self.state != "errored":
             return f"the {self.begun.stage} stage to be finished"
         if self.open_request and self.state != "errored":
-            request = self.open_request
-            by = f", signed by {', '.join(request.approvals)}" if request.approvals else ""
-            return f"{request.stage} approval until {moment_text(request.expires_at)}{by}"
+            return _asks(self.open_request, policy.stage(self.open_request.stage).quorum)
         if self.state == "errored":
             return f"the {self.broken} stage to be tried again: {self.reason}"
         return _WAITS_FOR.get(self.state, "")
+
+
+def _asks(request: OpenRequest, quorum: int) -> str:
+    """What an open request lacks: signatures, or only the stage that they open."""
+    until, signed = moment_text(request.expires_at), len(request.approvals)
+    by = f"signed by {', '.join(request.approvals)}"
+    if signed >= quorum:
+        return (
+            f"`mlops release promote {request.release} --stage {request.stage}` until {until}, "
+            f"which the daemon does by itself: {by}"
+        )
+    count = f" ({signed} of {quorum})" if quorum > 1 else ""
+    return f"{request.stage} approval{count} until {until}" + (f", {by}" if signed else "")

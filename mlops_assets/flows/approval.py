@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlops_assets.domain.approval import Statement
-    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.circuit import Config, Policy
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.release import OpenRequest, ReleaseView, Stage
     from mlops_assets.ports import Platform
@@ -83,7 +83,7 @@ def request(
                 release=release, stage=stage, nonce=open_now.nonce, expires_at=open_now.expires_at
             )
         if view.state != BEFORE_REQUEST.get(stage):
-            raise RefusedError("E_STATE", _wrong_state(view, stage))
+            raise RefusedError("E_STATE", _wrong_state(view, stage, config.policy))
         manifest = manifest_of(platform.ledger, view)
         if stage == "production" and not stale_circuits(platform, view, manifest):
             _plan_rollback(platform, manifest)
@@ -115,8 +115,9 @@ def _current(platform: Platform, release: str, now: datetime) -> tuple[datetime,
     return moment, lifecycle.find(lifecycle.fold(entries, moment), release)
 
 
-def _wrong_state(view: ReleaseView, stage: Stage) -> str:
-    waits = f"it waits for {view.waits_for}" if view.waits_for else "that is an end"
+def _wrong_state(view: ReleaseView, stage: Stage, policy: Policy) -> str:
+    awaited = view.waits_for(policy)
+    waits = f"it waits for {awaited}" if awaited else "that is an end"
     return f"{view.release} is {view.state}, so {stage} cannot be requested: {waits}"
 
 

@@ -298,7 +298,7 @@ def evidence_of(platform: Platform, manifest: Manifest, stage: Stage) -> dict[st
 
 def stage_policy(config: Config, stage: Stage) -> StagePolicy:
     """The policy of a stage that people open."""
-    return config.policy.registry if stage == "registry" else config.policy.production
+    return config.policy.stage(stage)
 
 
 def window_hours(config: Config, stage: Stage) -> int:

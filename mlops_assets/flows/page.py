@@ -42,7 +42,7 @@ def page(platform: Platform, config: Config, release: str, *, now: datetime) -> 
             release=release,
             digest=view.digest,
             state=view.state,
-            waits_for=view.waits_for,
+            waits_for=view.waits_for(config.policy),
             reason=view.reason,
             created_at=moment_text(view.created_at),
             attempt=view.attempt,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.circuit import Config, Policy
     from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Manifest
@@ -109,7 +109,7 @@ def _begin(
 ) -> Promotion | None:
     """Ask every gate and consume the request; a stage that had begun and is refused has failed."""
     begun = view.begun is not None and view.begun.stage == stage
-    _check_state(view, stage, begun=begun)
+    _check_state(view, stage, config.policy, begun=begun)
     if not begun:
         _check_alone(platform, view, stage, now)
     moment = check_clock(platform.ledger.entries(), now)
@@ -143,7 +143,7 @@ def _code(verdicts: tuple[Verdict, ...]) -> str:
     return "E_APPROVAL" if all(gate.endswith("_approval") for gate in gates) else "E_GATE"
 
 
-def _check_state(view: ReleaseView, stage: Stage, *, begun: bool) -> None:
+def _check_state(view: ReleaseView, stage: Stage, policy: Policy, *, begun: bool) -> None:
     right: bool
     if view.state == "errored":
         right = view.broken == stage
@@ -152,7 +152,8 @@ def _check_state(view: ReleaseView, stage: Stage, *, begun: bool) -> None:
     else:
         right = begun or view.state == AWAITING[stage]
     if not right:
-        waits = f"it waits for {view.waits_for}" if view.waits_for else "that is an end"
+        awaited = view.waits_for(policy)
+        waits = f"it waits for {awaited}" if awaited else "that is an end"
         why = f" ({view.reason})" if view.reason and not view.open else ""
         raise RefusedError(
             "E_STATE", f"{view.release} is {view.state}{why}, so {stage} cannot be done: {waits}"

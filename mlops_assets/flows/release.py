@@ -114,7 +114,7 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         "reviewed": manifest.four_eyes == "required",
         "attempt": view.attempt,
         "created_at": moment_text(view.created_at),
-        "waits_for": view.waits_for,
+        "waits_for": view.waits_for(config.policy),
         "reason": view.reason,
         "stage": stage,
         "request": {

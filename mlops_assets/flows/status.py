@@ -24,7 +24,7 @@ def status(platform: Platform, config: Config, *, now: datetime) -> list[dict[st
 
     live = live_deployments(platform.prod)
     waits = {
-        circuit: (view.release, view.waits_for)
+        circuit: (view.release, view.waits_for(config.policy))
         for view in views(platform, now)
         if view.open
         for circuit in view.circuits

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mlops_assets.domain.canonical import moment_text
+from mlops_assets.domain.circuit import Policy, StagePolicy
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.ledger import following
@@ -119,23 +120,39 @@ def test_a_release_goes_from_candidate_to_deployed():
     assert [each.stage for each in log.view().consumed] == ["registry", "production"]
 
 
+def waits(log, *, quorum=1):
+    stage = StagePolicy(roles=("ml_engineer",), quorum=quorum)
+    return log.view().waits_for(Policy(registry=stage, production=stage))
+
+
 def test_people_see_what_a_release_waits_for():
     log = Log().released()
-    assert log.view().waits_for == "a registry request"
+    assert waits(log) == "a registry request"
     log.requested()
-    assert log.view().waits_for == "registry approval until 2026-06-02T12:00:00Z"
+    assert waits(log) == "registry approval until 2026-06-02T12:00:00Z"
     log.signed()
-    assert log.view().waits_for.endswith(", signed by eng@co.example")
+    assert waits(log, quorum=2) == (
+        "registry approval (1 of 2) until 2026-06-02T12:00:00Z, signed by eng@co.example"
+    )
     log.consumed()
-    assert log.view().waits_for == "the registry stage to be finished"
+    assert waits(log) == "the registry stage to be finished"
     log.add("errored", release=R1, stage="registry", reason="disk full")
-    assert log.view().waits_for == "the registry stage to be tried again: disk full"
+    assert waits(log) == "the registry stage to be tried again: disk full"
     log.add("registered", release=R1)
-    assert log.view().waits_for == "the test stage"
+    assert waits(log) == "the test stage"
     log.through("test")
-    assert log.view().waits_for == "a production request"
+    assert waits(log) == "a production request"
     log.through("production")
-    assert log.view().waits_for == ""
+    assert waits(log) == ""
+
+
+def test_enough_signatures_wait_for_the_stage_and_for_nobody_any_more():
+    log = Log().released().requested().signed()
+    assert waits(log) == (
+        f"`mlops release promote {R1} --stage registry` until 2026-06-02T12:00:00Z, which the "
+        "daemon does by itself: signed by eng@co.example"
+    )
+    assert "promote" not in waits(log, quorum=2)
 
 
 def test_a_request_runs_out_after_a_day_and_the_release_goes_back():

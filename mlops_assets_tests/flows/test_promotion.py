@@ -266,7 +266,7 @@ def test_what_breaks_in_the_registry_can_be_tried_again(home):
     with pytest.raises(MlopsError, match="no space left"):
         home.promote(made, "registry")
     assert home.state(made) == "errored"
-    assert "no space left" in home.view(made).waits_for
+    assert "no space left" in home.view(made).waits_for(home.policy)
     home.tick(days=3)
     home.registry.models.register = register
     assert home.promote(made, "registry").state == "registered"
