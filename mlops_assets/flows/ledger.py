@@ -121,14 +121,15 @@ def stale_circuits(platform: Platform, view: ReleaseView, manifest: Manifest) ->
         now = live[entry.circuit]
         if begun and entry.circuit in view.rolled_back:
             stale[str(entry.circuit)] = "was rolled back before the deployment ended"
-        elif now != entry.replaces and not (begun and now == _after(entry, manifest.release)):
+        elif now != entry.replaces and not (begun and now == served_after(entry, manifest.release)):
             stale[str(entry.circuit)] = (
                 f"{now or 'nothing'} is live, the release replaces {entry.replaces or 'nothing'}"
             )
     return stale
 
 
-def _after(entry: Entry, release: str) -> str | None:
+def served_after(entry: Entry, release: str) -> str | None:
+    """Which release serves an entry's circuit once it is done; None for a retirement."""
     return release if entry.action == "deploy" else None
 
 

@@ -20,7 +20,7 @@ from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.gates import judge, read_test_validation
-from mlops_assets.flows.ledger import live_releases, manifest_of, stale_circuits
+from mlops_assets.flows.ledger import live_releases, manifest_of, served_after, stale_circuits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -193,15 +193,13 @@ def _finish_refused(
         return None
     live = live_releases(platform.prod, manifest.circuits)
     reason = "; ".join(refusals(verdicts))
+    done = [e for e in manifest.entries if live[e.circuit] == served_after(e, view.release)]
     data: dict[str, Any] = {
         "release": view.release,
         "stage": "production",
         "circuits": {str(circuit): reason for circuit in manifest.circuits},
-        "deployed": {
-            str(entry.circuit): entry.replaces
-            for entry in manifest.entries
-            if live[entry.circuit] == view.release
-        },
+        "deployed": {str(entry.circuit): entry.replaces for entry in done},
+        "retired": [str(entry.circuit) for entry in done if entry.action == "retire"],
     }
     platform.ledger.append("failed", PLATFORM, data, now)
     expire(platform, now=now)

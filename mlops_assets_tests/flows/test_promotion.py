@@ -8,8 +8,10 @@ from functools import partial
 import pytest
 
 from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.domain.history import History
 from mlops_assets.flows import promotion
 from mlops_assets.flows.approval import expire
+from mlops_assets.flows.audit import verify
 from mlops_assets.flows.rollback import rollback
 from mlops_assets_tests.fakes.release import (
     AUTHOR,
@@ -382,6 +384,24 @@ def test_a_killed_deployment_is_not_finished_by_a_key_that_was_revoked(home):
     assert done.state == home.state(made) == "failed"
     assert "E_KEY_REVOKED" in done.refused[str(C1)]
     assert home.view(made).deployed == (C1, C2)
+
+
+def test_a_failed_deployment_names_the_circuits_that_it_retired(home):
+    home.deployed()
+    home.circuits.remove(C2)
+    home.edit(C1)
+    made = home.tested()
+    home.approve(made, "production", MANAGER)
+    assert kill_at(home, 1, lambda: home.promote(made, "production"))
+    home.revoke(MANAGER)
+    assert home.promote(made, "production").state == "failed"
+    (failed,) = [entry for entry in home.ledger.entries() if entry.event == "failed"]
+    assert failed.data["retired"] == [str(C2)]
+    assert home.view(made).deployed == (C1, C2)
+    history = History(home.ledger.entries())
+    assert (history.live[C1].release, history.live[C2].release) == (made, None)
+    problems = verify(home.platform, now=home.now)["problems"]
+    assert [problem for problem in problems if "nothing is live" in problem] == []
 
 
 def rolled_back_meanwhile(home, circuit, release, to):
