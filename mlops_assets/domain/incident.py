@@ -37,6 +37,12 @@ class Comparison:
     previous_wape: float | None = None
     obstacle: str = ""
 
+    def better_by(self, margin: float) -> bool:
+        """Whether the live error exceeds the previous one by more than this share of it."""
+        if self.live_wape is None or self.previous_wape is None:
+            return False
+        return self.live_wape > self.previous_wape * (1 + margin)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedCircuit:
@@ -145,12 +151,13 @@ def incidents_of(degraded: Iterable[DegradedCircuit], up_to: date) -> tuple[Inci
 
 
 def automatic_moves(
-    incident: Incident, history: History
+    incident: Incident, history: History, *, margin: float
 ) -> tuple[tuple[CircuitKey, ...], Mapping[CircuitKey, str]]:
     """Which circuits the platform may take one step back by itself, and why the others stay.
 
     Once a release, one step: a release it rolled back from before, and a circuit that a rollback
-    has brought to where it is, are left to people.
+    has brought to where it is, are left to people. So is a past that was better by less than
+    ``margin``, the share of its error by which the live one's may exceed it.
     """
     refused = {each.circuit: each.obstacle for each in incident.circuits if each.obstacle}
     moves = []
@@ -165,6 +172,14 @@ def automatic_moves(
             refused[each.circuit] = (
                 f"it was rolled back to {step.to} before, ledger entry {step.seq}; a further step "
                 "is for people to decide"
+            )
+        elif not each.comparison.better_by(margin):
+            known = each.comparison
+            refused[each.circuit] = (
+                f"{known.previous} would have had WAPE {known.previous_wape:.2%} against "
+                f"{known.live_wape:.2%} on the same {known.days} days, which is not better by the "
+                f"margin {margin:.1%} of gates.champion_margin; whether to go back is for people "
+                "to decide"
             )
         else:
             moves.append(each.circuit)

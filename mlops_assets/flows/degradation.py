@@ -116,7 +116,8 @@ def roll_back_degraded(
 ) -> tuple[AutomaticRollback, ...]:
     """Take degraded releases one step back where the policy lets the platform do so.
 
-    Once a release, one step, and only circuits whose previous deployment did better. What another
+    Once a release, one step, and only circuits whose previous deployment did better by the margin
+    that a new model must hold against its champion. What another
     process did meanwhile is seen under the ledger's lock, so that nobody goes two steps.
     """
     if not config.policy.automatic_rollback:
@@ -125,7 +126,9 @@ def roll_back_degraded(
     done = []
     for incident in incidents(platform, config, now=now, forecasting=forecasting):
         with platform.ledger.lock():
-            moves, refused = automatic_moves(incident, History(platform.ledger.entries()))
+            history = History(platform.ledger.entries())
+            margin = config.policy.gates.champion_margin
+            moves, refused = automatic_moves(incident, history, margin=margin)
             report = RollbackReport()
             if moves:
                 report = rollback(

@@ -72,9 +72,22 @@ wapes = st.floats(min_value=0, max_value=10)
 @given(wapes, wapes)
 def test_only_a_past_that_was_strictly_better_is_proposed_or_done(before, now):
     (incident,) = incidents_of([degraded(KEYS[0], before=before, now=now)], DAY)
-    moves, refused = automatic_moves(incident, History(()))
+    moves, refused = automatic_moves(incident, History(()), margin=0.0)
     assert bool(moves) == bool(incident.commands) == (before < now)
     assert set(moves) | set(refused) == {KEYS[0]}
+
+
+@given(wapes, wapes, st.floats(min_value=0, max_value=0.2))
+def test_the_platform_moves_by_itself_only_where_the_past_was_better_by_the_margin(
+    before, now, margin
+):
+    (incident,) = incidents_of([degraded(KEYS[0], before=before, now=now)], DAY)
+    moves, refused = automatic_moves(incident, History(()), margin=margin)
+    assert bool(moves) == (now > before * (1 + margin) and now > before)
+    assert set(moves) | set(refused) == {KEYS[0]}
+    if before < now and not moves:
+        assert f"the margin {margin:.1%} of gates.champion_margin" in refused[KEYS[0]]
+        assert incident.commands
 
 
 @pytest.mark.parametrize(
@@ -100,13 +113,13 @@ def test_circuits_with_other_targets_have_commands_of_their_own():
 def test_a_persons_rollback_of_another_circuit_does_not_bind_the_platform():
     (incident,) = incidents_of([degraded(KEYS[0])], DAY)
     history = History([rolled_back(5, "ann@example.com", KEYS[1])])
-    assert automatic_moves(incident, history) == ((KEYS[0],), {})
+    assert automatic_moves(incident, history, margin=0.0) == ((KEYS[0],), {})
 
 
 def test_the_platform_acts_once_a_release():
     (incident,) = incidents_of([degraded(KEYS[0])], DAY)
     history = History([rolled_back(5, "platform", KEYS[1]), rolled_back(6, "platform", KEYS[2])])
-    moves, refused = automatic_moves(incident, history)
+    moves, refused = automatic_moves(incident, history, margin=0.0)
     assert moves == ()
     assert "ledger entry 5" in refused[KEYS[0]]
 
@@ -115,6 +128,6 @@ def test_a_circuit_that_a_rollback_brought_here_is_left_to_people():
     (incident,) = incidents_of([degraded(KEYS[0])], DAY)
     later = "r-" + "c" * 12
     history = History([rolled_back(5, "platform", KEYS[0], from_=later, to=LIVE)])
-    moves, refused = automatic_moves(incident, history)
+    moves, refused = automatic_moves(incident, history, margin=0.0)
     assert moves == ()
     assert refused[KEYS[0]].startswith(f"it was rolled back to {LIVE} before")

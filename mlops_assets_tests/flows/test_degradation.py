@@ -228,6 +228,16 @@ def test_the_platform_stays_where_the_previous_model_was_no_better(plant, before
     assert plant.rollbacks() == []
 
 
+def test_the_platform_leaves_a_past_that_was_hardly_better_to_people(plant):
+    _, second = plant.two_releases(C1, before=49.5)
+    plant.days(DAYS, C1)
+    (done,) = plant.act()
+    assert "not better by the margin 2.0%" in done.refused[C1]
+    assert done.incident.commands
+    assert plant.live(C1) == second
+    assert plant.rollbacks() == []
+
+
 def test_circuits_whose_past_was_better_go_and_the_others_stay(plant):
     for circuit in (C1, C2):
         plant.send(circuit)
