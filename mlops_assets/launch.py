@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,7 +42,10 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSummary:
-    """What `train` did. ``broken`` are those of ``failed`` that no rule about data left out."""
+    """What `train` did. ``broken`` are those of ``failed`` that no rule about data left out.
+
+    ``left_over`` names the command for what should be live and is in no release that goes on.
+    """
 
     release: str | None = None
     trained: tuple[CircuitKey, ...] = ()
@@ -50,6 +53,7 @@ class TrainSummary:
     failed: Mapping[CircuitKey, str] = field(default_factory=dict)
     metrics: Mapping[CircuitKey, Mapping[str, float | None]] = field(default_factory=dict)
     broken: tuple[CircuitKey, ...] = ()
+    left_over: str | None = None
 
 
 def ingest(settings: Settings, raw: Path | None, progress: Progress) -> IngestReport:
@@ -64,7 +68,7 @@ def train(
 ) -> TrainSummary:
     """Train what the plan names among the chosen circuits, and cut one release of it."""
     from mlops_assets.assets.home import Home
-    from mlops_assets.flows.plan import plan
+    from mlops_assets.flows.plan import left_over, plan
 
     home = Home(settings, progress)
     config = home.config()
@@ -72,10 +76,11 @@ def train(
     lines = [line for line in plan(home.platform, config, now=home.now()) if line.circuit in keys]
     standing = _standing(home, config, lines)
     todo = [str(line.circuit) for line in lines if line.action in {"train", "redeploy"}]
-    if not todo:
-        return _summary(None, standing)
-    _run_on(settings, "training", "train", todo, home)
-    return _summary(home.answers["train"], standing)
+    done: Trained | None = None
+    if todo:
+        _run_on(settings, "training", "train", todo, home)
+        done = home.answers["train"]
+    return replace(_summary(done, standing), left_over=left_over(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,9 @@ def _summary(done: Trained | None, standing: Mapping[CircuitKey, _Standing]) -> 
     skipped |= {key for key, one in outcomes.items() if one.status == "unchanged"}
     return TrainSummary(
         release=done.release if done else None,
-        trained=tuple(key for key, one in outcomes.items() if one.status == "trained"),
+        trained=tuple(
+            key for key, one in outcomes.items() if one.status == "trained" and key not in failed
+        ),
         skipped=tuple(sorted(skipped - failed.keys())),
         failed=dict(sorted(failed.items())),
         metrics=done.report.metrics if done and done.report else {},

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @explains
 def plan(session: Session, working_tree: bool) -> None:  # noqa: FBT001 click passes it by name
     """Compare what the config wants with what is registered and live."""
+    from mlops_assets.flows.plan import left_over
     from mlops_assets.flows.plan import plan as planned
 
     config = session.desired(working_tree=working_tree)
@@ -31,6 +32,7 @@ def plan(session: Session, working_tree: bool) -> None:  # noqa: FBT001 click pa
         for line in lines
     ]
     session.answer(document, lambda: table(document, ("circuit", "action", "reason")))
+    session.hint(left_over(lines))
 
 
 @click.command()

@@ -39,11 +39,12 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
         )
         broken: tuple[CircuitKey, ...] = tuple(summary.failed)
         seconds: Mapping[CircuitKey, float] = summary.seconds
+        left_over = None
     else:
         from mlops_assets.launch import train as launch
 
         summary = launch(session.settings, chosen, session.progress)
-        broken, seconds = summary.broken, {}
+        broken, seconds, left_over = summary.broken, {}, summary.left_over
     document: dict[str, Any] = {
         "release": summary.release,
         "trained": list(summary.trained),
@@ -52,6 +53,7 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
         "metrics": {key: dict(row) for key, row in summary.metrics.items()},
     }
     session.answer(document, lambda: _lines(document, seconds))
+    session.hint(left_over)
     if broken:
         reasons = "; ".join(f"{key}: {summary.failed[key]}" for key in broken)
         raise Refused(f"train: {len(broken)} circuit(s) failed: {reasons}")

@@ -162,6 +162,11 @@ class Session:
         for line in lines() if callable(lines) else lines:
             click.echo(line)
 
+    def hint(self, line: str | None) -> None:
+        """Say on stderr what to run next, where there is something; the document stays as it is."""
+        if line:
+            click.echo(line, err=True)
+
 
 def fail(session: Session, error: MlopsError, document: Mapping[str, Any] | None = None) -> int:
     """Print the one line of a failure and return the exit code."""

@@ -28,11 +28,24 @@ Action = Literal["train", "redeploy", "retire", "none"]
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """What is to be done for one circuit, and why."""
+    """What is to be done for one circuit, and why.
+
+    ``by_hand`` is a circuit that `train` cuts no release of: it is retired, or an earlier release
+    carried what it should run and ended without it.
+    """
 
     circuit: CircuitKey
     action: Action
     reason: str
+    by_hand: bool = False
+
+
+def left_over(lines: Sequence[PlanLine]) -> str | None:
+    """Say with which one command the circuits are released that nothing releases by itself."""
+    named = " ".join(f"--circuit {line.circuit}" for line in lines if line.by_hand)
+    if not named:
+        return None
+    return f"no release is cut of these by itself: `mlops release create {named}`"
 
 
 def config_at(platform: Platform, *, ref: str | None = None, working_tree: bool = False) -> Config:
@@ -119,7 +132,8 @@ class _Desk:
 
     def line(self, key: CircuitKey) -> PlanLine:
         action, reason = self._judge(key)
-        return PlanLine(key, action, reason)
+        by_hand = action == "retire" or (action == "redeploy" and self._goes_on(key))
+        return PlanLine(key, action, reason, by_hand)
 
     def _judge(self, key: CircuitKey) -> tuple[Action, str]:
         from mlops_assets.domain.training_data import data_end
@@ -163,7 +177,10 @@ class _Desk:
         if waits := self._open_release(key, record.digest):
             return "none", f"waits in {waits}"
         if ended := self._ended_release(key, record.spec_digest):
-            reason = f"{reason}; {ended}: `mlops release create --circuit {key}`"
+            reason = (
+                f"{reason}; {ended.release}, which carried it, is {ended.state}: "
+                f"`mlops release create --circuit {key}`"
+            )
         return "redeploy", reason
 
     def _open_release(self, key: CircuitKey, model_digest: str) -> str | None:
@@ -175,13 +192,21 @@ class _Desk:
                     return view.release
         return None
 
-    def _ended_release(self, key: CircuitKey, spec_digest: str) -> str | None:
-        """Say how the newest release ended that carried this spec, so that none is cut again."""
+    def _goes_on(self, key: CircuitKey) -> bool:
+        """Whether the release that carried its spec ended without a word against the circuit."""
+        from mlops_assets.flows.model import effective
+
+        circuit = effective(self.config.circuits[key], self.firsts)
+        ended = self._ended_release(key, circuit.spec_digest)
+        return ended is not None and ended.state != "rejected" and str(key) not in ended.failed
+
+    def _ended_release(self, key: CircuitKey, spec_digest: str) -> ReleaseView | None:
+        """Return the newest release that carried this spec and ended: `train` cuts no other."""
         for view in reversed(self.views):
             if view.open or key not in view.circuits:
                 continue
             if self.manifests[view.release].entry(key).spec_digest == spec_digest:
-                return f"{view.release}, which carried it, is {view.state}"
+                return view
         return None
 
     def _why(self, circuit: Circuit) -> str:

@@ -11,7 +11,8 @@ import pytest
 from mlops_assets.catalog import load
 from mlops_assets.domain.errors import ConfigError, HomeError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.flows.plan import config_at, plan
+from mlops_assets.flows.plan import config_at, left_over, plan
+from mlops_assets.flows.release import cut
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets_tests.catalog.files import FILES, SPEC, spec
 from mlops_assets_tests.fakes.config import FakeConfigRepository
@@ -191,6 +192,40 @@ def test_a_release_that_was_rejected_is_not_cut_again_by_itself():
         f"{release}, which carried it, is rejected: `mlops release create --circuit P001/C001`"
         in reason
     )
+
+
+def test_circuits_that_no_release_is_cut_of_are_named_in_one_command():
+    home = ReleaseHome(C1, C2, C3)
+    one, other = home.tested(C1, C2), home.tested(C1)
+    home.approve(other, "production", MANAGER)
+    home.promote(other, "production")
+    assert home.state(one) == "superseded"
+    home.reject(home.create(C3), "registry", ENGINEER)
+    lines = plan(home.platform, home.config, now=home.now)
+    assert [line.circuit for line in lines if line.by_hand] == [C2]
+    command = "mlops release create --circuit P001/C002"
+    assert left_over(lines) == f"no release is cut of these by itself: `{command}`"
+    assert cut(home.platform, home.config, home.circuits, now=home.now) == (None, ())
+    made = home.create(C2)
+    assert home.view(made).circuits == (C2,)
+    assert left_over(plan(home.platform, home.config, now=home.now)) is None
+
+
+def test_a_circuit_that_failed_in_test_is_left_alone_and_the_others_go_on():
+    home = ReleaseHome()
+    home.train(C2, spec="3", error="no convergence")
+    made = home.registered()
+    home.promote(made, "test")
+    assert home.state(made) == "failed"
+    lines = plan(home.platform, home.config, now=home.now)
+    assert {line.circuit: line.by_hand for line in lines} == {C1: True, C2: False}
+
+
+def test_what_is_to_be_retired_is_named_in_the_command_too():
+    home = ReleaseHome()
+    home.deployed()
+    home.circuits.remove(C2)
+    assert "--circuit P001/C002" in left_over(plan(home.platform, home.config, now=home.now))
 
 
 def test_a_new_environment_redeploys_the_same_model():
