@@ -1,7 +1,8 @@
 """Config files become a `Config`, or one report of every problem in every file.
 
 `load` reads what the config repository holds at one commit: the master list, one spec per circuit,
-environments and the release policy. People and keys (``trust/``) are read by `flows/trust.py`.
+environments, sources and the release policy. People and keys (``trust/``) are read by
+`flows/trust.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from mlops_assets.catalog.schema import (
     check_policy,
     check_spec,
 )
+from mlops_assets.catalog.source import RULES as SOURCE_RULES
+from mlops_assets.catalog.source import SOURCES, check_sources
 from mlops_assets.domain.circuit import (
     Circuit,
     Config,
@@ -36,6 +39,7 @@ from mlops_assets.domain.circuit import (
 )
 from mlops_assets.domain.errors import ConfigError, MlopsError, Problem
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
+from mlops_assets.domain.source import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -77,6 +81,7 @@ def load(files: Mapping[str, bytes], *, commit: str, algorithms: Mapping[str, Al
         key: _spec(key, files, environments, algorithms, problems)
         for key in sorted(_listed(plants or {}) | _present(files, problems))
     }
+    sources = _sources(files, specs, problems)
     if plants is not None:
         problems += _unlisted(specs, plants)
     if problems or plants is None or policy is None:
@@ -99,6 +104,7 @@ def load(files: Mapping[str, bytes], *, commit: str, algorithms: Mapping[str, Al
         environments={ref: each for ref, each in environments.items() if each is not None},
         policy=policy.policy(),
         feature_columns=tuple(sorted(features - CALENDAR_FEATURES)),
+        sources=sources,
     )
 
 
@@ -113,7 +119,7 @@ def _read(
     if path not in files:
         problems.append(Problem(path, 0, "", "missing: write this file"))
         return None
-    document = Document(path, problems, RULES, NOT_EMPTY)
+    document = Document(path, problems, {**RULES, **SOURCE_RULES}, NOT_EMPTY)
     before = len(problems)
     top = document.top(files[path])
     content = UNREAD if top is None else document.read(top, kind, "")
@@ -191,6 +197,19 @@ def _spec(
         return None
     check_spec(document, spec)
     return spec if len(problems) == before else None
+
+
+def _sources(
+    files: Mapping[str, bytes], specs: Mapping[CircuitKey, Spec | None], problems: list[Problem]
+) -> Sources:
+    """Read where readings come from; without the file, from raw files in UTC alone."""
+    if SOURCES not in files:
+        return Sources()
+
+    def check(document: Document, sources: Sources) -> None:
+        check_sources(document, sources, specs)
+
+    return _read(SOURCES, files, Sources, check, problems) or Sources()
 
 
 def _known_forecaster(algorithms: Mapping[str, Algorithm]) -> Rule:
@@ -274,8 +293,9 @@ def _present(files: Mapping[str, bytes], problems: list[Problem]) -> set[Circuit
                     problems.append(Problem(path, 0, "", str(error)))
             case ["trust" | "environments", *_]:
                 continue
-            case _ if path not in (MASTER, POLICY) and path.endswith(_SUFFIXES):
-                advice = f"nothing reads it: name it plants/PLANT/CIRCUIT.yml, {MASTER} or {POLICY}"
+            case _ if path not in (MASTER, POLICY, SOURCES) and path.endswith(_SUFFIXES):
+                known = f"{MASTER}, {SOURCES} or {POLICY}"
+                advice = f"nothing reads it: name it plants/PLANT/CIRCUIT.yml, {known}"
                 problems.append(Problem(path, 0, "", advice))
     return found
 

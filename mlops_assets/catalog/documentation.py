@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from mlops_assets.catalog.nodes import MAXIMUM_BYTES, MAXIMUM_DEPTH
 from mlops_assets.catalog.schema import EnvironmentFile, MasterFile, PolicyFile
 from mlops_assets.domain.circuit import Spec
+from mlops_assets.domain.source import Sources
 
 _PAGES: tuple[tuple[str, str, type], ...] = (
     (
@@ -23,6 +24,11 @@ _PAGES: tuple[tuple[str, str, type], ...] = (
         "environments/NAME/MAJOR.MINOR.PATCH.yml",
         "The software a model needs. Only another MAJOR trains again.",
         EnvironmentFile,
+    ),
+    (
+        "sources.yml",
+        "Where readings come from, and what their files cannot say of themselves. May be absent.",
+        Sources,
     ),
     (
         "release_policy.yml",
@@ -83,7 +89,7 @@ def _type(hint: Any) -> str:  # noqa: ANN401 any declared type
     if get_origin(hint) is tuple:
         return f"list of {_type(arguments[0])}"
     if get_origin(hint) is Mapping:
-        known = get_origin(arguments[1]) is tuple
+        known = get_origin(arguments[1]) is tuple or arguments[1] in _NAMES
         return _type(arguments[1]) if known else "depends on the forecaster"
     kinds = [kind for kind in arguments if kind is not type(None)]
     return _NAMES[kinds[0] if kinds else hint]

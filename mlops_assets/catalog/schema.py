@@ -196,14 +196,14 @@ def _check_alerts(document: Document, alerts: AlertPolicy) -> None:
                 document.problem(f"alerts.owners.{owner}[{number}]", advice)
 
 
-def _matches(pattern: str, advice: str) -> Rule:
+def matches(pattern: str, advice: str) -> Rule:
     def rule(value: str) -> str | None:
         return None if re.fullmatch(pattern, value, re.ASCII) else f"{value[:60]}: {advice}"
 
     return rule
 
 
-_mail = _matches(r"[^@\s,<>]+@[^@\s,<>]+", "write an e-mail address")
+_mail = matches(r"[^@\s,<>]+@[^@\s,<>]+", "write an e-mail address")
 
 
 def _cutoff(day: date) -> str | None:
@@ -212,15 +212,15 @@ def _cutoff(day: date) -> str | None:
     return f"{day} lies outside the years 2000 to 2099: mend the year"
 
 
-def _zone(name: str) -> str | None:
+def zone(name: str) -> str | None:
     return None if name in _zones() else f"{name} is no IANA zone{nearest(name, _zones())}"
 
 
-def _feature(name: str) -> str | None:
+def feature(name: str) -> str | None:
     if name.casefold() in RESERVED_COLUMNS:
         return f"{name} is a column of every reading: name another"
     advice = "write a letter, then letters, digits or _"
-    return _matches("[A-Za-z][A-Za-z0-9_]{0,62}", advice)(name)
+    return matches("[A-Za-z][A-Za-z0-9_]{0,62}", advice)(name)
 
 
 @cache
@@ -232,27 +232,27 @@ def _zones() -> frozenset[str]:
 
 # One value of one field, or one item of a list or name of a mapping; the answer is advice.
 RULES: Mapping[tuple[type, str], Rule] = {
-    (PlantEntry, "owners"): _matches(
+    (PlantEntry, "owners"): matches(
         r"[^@\s]+@[^@\s]+|team:[a-z0-9][a-z0-9-]{0,62}", "write an e-mail address or team:NAME"
     ),
-    (AlertPolicy, "webhook"): _matches(
+    (AlertPolicy, "webhook"): matches(
         r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s?#@]*)?",
         "write https://HOST/PATH, without user, password or query",
     ),
-    (AlertPolicy, "smtp"): _matches(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "write HOST:PORT"),
+    (AlertPolicy, "smtp"): matches(r"[A-Za-z0-9.-]+:[0-9]{1,5}", "write HOST:PORT"),
     (AlertPolicy, "sender"): _mail,
-    (AlertPolicy, "owners"): _matches("team:[a-z0-9][a-z0-9-]{0,62}", "write team:NAME"),
+    (AlertPolicy, "owners"): matches("team:[a-z0-9][a-z0-9-]{0,62}", "write team:NAME"),
     (Spec, "cutoff_date"): _cutoff,
-    (Spec, "timezone"): _zone,
-    (Spec, "features"): _feature,
-    (EnvironmentFile, "python"): _matches(r"3\.[1-9][0-9]?", 'write MAJOR.MINOR, such as "3.11"'),
-    (EnvironmentFile, "packages"): _matches(
+    (Spec, "timezone"): zone,
+    (Spec, "features"): feature,
+    (EnvironmentFile, "python"): matches(r"3\.[1-9][0-9]?", 'write MAJOR.MINOR, such as "3.11"'),
+    (EnvironmentFile, "packages"): matches(
         "[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", "write the package's name in lower case"
     ),
-    (PackageEntry, "version"): _matches(
+    (PackageEntry, "version"): matches(
         "[0-9][0-9A-Za-z.+!-]{0,63}", "write one version, such as 2.1.1"
     ),
-    (PackageEntry, "hashes"): _matches(
+    (PackageEntry, "hashes"): matches(
         "sha256:[0-9a-f]{64}", "write sha256: and 64 hexadecimal digits"
     ),
 }

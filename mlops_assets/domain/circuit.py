@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef, decimal_text, digest_of
 from mlops_assets.domain.model import COLD_START_DAYS
+from mlops_assets.domain.source import Sources
 
 Interval = Literal["15min", "30min", "1h"]
 Effort = Literal["fast", "balanced", "best"]
@@ -282,6 +283,7 @@ class Config:
     environments: Mapping[EnvironmentRef, Environment]
     policy: Policy
     feature_columns: tuple[str, ...] = ()
+    sources: Sources = field(default_factory=Sources)
 
 
 def spec_digest(spec: Spec, algorithm: Algorithm) -> str:

@@ -2,8 +2,9 @@
 
 A file has the columns plant_id, circuit_id, timestamp and value, in any order. Of its other columns
 those that are features are taken, the rest are named and left out. A stamp without an offset is
-UTC. CSV may have a byte order mark, commas, semicolons or tabs, thousands commas or decimal commas,
-day-first or month-first dates; words for "nothing" (`NOTHING`) are gaps.
+UTC, or of the zone that is declared for the file. CSV may have a byte order mark, commas,
+semicolons or tabs, thousands commas or decimal commas, day-first or month-first dates; words for
+"nothing" (`NOTHING`) are gaps.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.domain.errors import DataError
-from mlops_assets.domain.stamps import parse_stamps
+from mlops_assets.domain.local_time import to_utc
+from mlops_assets.domain.stamps import Stamps, parse_stamps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +63,25 @@ class ParsedFile:
     dates: DateOrder | Literal["iso"] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is declared of a file because it cannot prove it.
+
+    ``ordered`` is false where the order of rows says nothing about the order in time.
+    """
+
+    timezone: str = "UTC"
+    dates: DateOrder | None = None
+    decimals: Literal["point", "comma"] | None = None
+    ordered: bool = True
+
+
 def parse(
-    name: str, data: bytes, features: Sequence[str], assumed: DateOrder = "month"
+    name: str,
+    data: bytes,
+    features: Sequence[str],
+    assumed: DateOrder = "month",
+    form: Form = Form(),
 ) -> ParsedFile:
     """Read one file; ``assumed`` settles dates whose order the file does not prove.
 
@@ -70,22 +89,28 @@ def parse(
         RawFileError: nothing of the file can be used.
     """
     if data.startswith(b"PAR1") or name.lower().endswith((".parquet", ".pq")):
-        table, lines, broken = _read_parquet(data, features)
+        table = _read_parquet(data, features)
     else:
-        table, lines, broken = _read_csv(data, features)
-    return _typed(table, lines, broken, features, assumed)
+        table = _read_csv(data, features)
+    return _typed(table, features, assumed, form)
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Wanted columns as they came, the names of the others, and what parts the cells of CSV."""
+    """Wanted columns as they came, each row's line, and the names of the other columns.
+
+    ``broken`` has row and value_text of lines with too many or few cells; ``separator`` is what
+    parts the cells of CSV.
+    """
 
     frame: pl.DataFrame
+    lines: pl.Series
     unknown: tuple[str, ...]
+    broken: pl.DataFrame
     separator: str = ""
 
 
-def _read_parquet(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, pl.DataFrame]:
+def _read_parquet(data: bytes, features: Sequence[str]) -> _Table:
     import polars as pl
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,10 +133,11 @@ def _read_parquet(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Seri
     if not isinstance(frame, pl.DataFrame):
         raise RawFileError("unreadable_file", "no readable Parquet: it is no table")
     lines = pl.Series("row", range(1, len(frame) + 1), dtype=pl.Int64)
-    return _Table(frame.select(wanted), unknown), lines, _no_broken_rows()
+    broken = pl.DataFrame(schema={"row": pl.Int64, "value_text": pl.String})
+    return _Table(frame.select(wanted), lines, unknown, broken)
 
 
-def _read_csv(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, pl.DataFrame]:
+def _read_csv(data: bytes, features: Sequence[str]) -> _Table:
     import polars as pl
 
     lines = _decoded(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -138,14 +164,7 @@ def _read_csv(data: bytes, features: Sequence[str]) -> tuple[_Table, pl.Series, 
         pl.all().str.strip_chars()
     )
     bad = pl.DataFrame(broken, schema={"row": pl.Int64, "value_text": pl.String}, orient="row")
-    table = _Table(frame, unknown, separator)
-    return table, pl.Series("row", numbers, dtype=pl.Int64), bad
-
-
-def _no_broken_rows() -> pl.DataFrame:
-    import polars as pl
-
-    return pl.DataFrame(schema={"row": pl.Int64, "value_text": pl.String})
+    return _Table(frame, pl.Series("row", numbers, dtype=pl.Int64), unknown, bad, separator)
 
 
 def _decoded(data: bytes) -> str:
@@ -180,19 +199,14 @@ def _choose(header: Sequence[str], features: Sequence[str]) -> tuple[list[str], 
     return wanted, tuple(dict.fromkeys(name for name in header if name not in wanted))
 
 
-def _typed(
-    table: _Table,
-    lines: pl.Series,
-    broken: pl.DataFrame,
-    features: Sequence[str],
-    assumed: DateOrder,
-) -> ParsedFile:
+def _typed(table: _Table, features: Sequence[str], assumed: DateOrder, form: Form) -> ParsedFile:
     import polars as pl
 
+    lines, broken = table.lines, table.broken
     frame = table.frame
-    stamps, dates = _timestamps(frame["timestamp"], assumed)
+    stamps, dates = _timestamps(frame, assumed, form)
     commas = table.separator == ";"
-    value, nothing = _numbers(frame["value"], decimal_commas=commas)
+    value, nothing = _numbers(frame["value"], form, decimal_commas=commas)
     taken = [name for name in features if name in frame.columns]
     rows = pl.DataFrame(
         [
@@ -201,7 +215,7 @@ def _typed(
             _text(frame["circuit_id"]),
             stamps,
             value,
-            *(_finite(_numbers(frame[name], decimal_commas=commas)[0]) for name in taken),
+            *(_finite(_numbers(frame[name], form, decimal_commas=commas)[0]) for name in taken),
         ]
     ).with_columns(reason=pl.when(nothing).then(pl.lit("missing")))
     unread = rows["timestamp"].is_null() | rows["value"].is_null()
@@ -222,26 +236,42 @@ def _typed(
 
 
 def _timestamps(
-    column: pl.Series, assumed: DateOrder
+    frame: pl.DataFrame, assumed: DateOrder, form: Form
 ) -> tuple[pl.Series, DateOrder | Literal["iso"] | None]:
+    stamps = _stamps(frame["timestamp"], assumed, form)
+    if form.timezone == "UTC" or not stamps.local.any():
+        return stamps.moments, stamps.order
+    rows = frame.select(
+        _text(frame["plant_id"]),
+        _text(frame["circuit_id"]),
+        stamps.moments.dt.replace_time_zone(None).alias("wall"),
+    )
+    moments = to_utc(rows, form.timezone, ordered=form.ordered)
+    return moments.zip_with(stamps.local, stamps.moments), stamps.order
+
+
+def _stamps(column: pl.Series, assumed: DateOrder, form: Form) -> Stamps:
     import polars as pl
 
     if column.dtype == pl.String:
-        return parse_stamps(column, assumed)
+        return parse_stamps(column, assumed, form.dates)
+    local = pl.repeat(value=True, n=len(column), eager=True)
     if isinstance(column.dtype, pl.Datetime):
         moments = column.dt.cast_time_unit("us")
-        if column.dtype.time_zone is None:
-            return moments.dt.replace_time_zone("UTC"), "iso"
-        return moments.dt.convert_time_zone("UTC"), "iso"
-    if column.dtype == pl.Date:
-        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), "iso"
-    return pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us", "UTC")), "iso"
+        if column.dtype.time_zone is not None:
+            return Stamps(moments.dt.convert_time_zone("UTC"), ~local, "iso")
+    elif column.dtype == pl.Date:
+        moments = column.cast(pl.Datetime("us"))
+    else:
+        moments = pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
+    return Stamps(moments.dt.replace_time_zone("UTC"), local, "iso")
 
 
-def _numbers(column: pl.Series, *, decimal_commas: bool) -> tuple[pl.Series, pl.Series]:
+def _numbers(column: pl.Series, form: Form, *, decimal_commas: bool) -> tuple[pl.Series, pl.Series]:
     """Return the numbers, null where there is none, and where nothing was written.
 
-    ``decimal_commas`` settles what 1,234 is where no number of the column proves it.
+    ``decimal_commas`` settles what 1,234 is where no number of the column proves it and nothing is
+    declared.
     """
     import polars as pl
 
@@ -257,7 +287,10 @@ def _numbers(column: pl.Series, *, decimal_commas: bool) -> tuple[pl.Series, pl.
     grouped, decimal = text.str.contains(_THOUSANDS), text.str.contains(_DECIMAL_COMMA)
     thousands = int(text.str.contains(_SURELY_THOUSANDS).sum())
     decimals = int(((decimal & ~grouped) | text.str.contains(_SURELY_DECIMAL)).sum())
-    if decimals > thousands or (decimal_commas and not thousands):
+    commas = decimals > thousands or (decimal_commas and not thousands)
+    if form.decimals is not None:
+        commas = form.decimals == "comma"
+    if commas:
         plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
         text = text.zip_with(~decimal.fill_null(value=False), plain)
     else:

@@ -6,6 +6,7 @@ the day first; else the reading that lets the file cover fewer days is taken; el
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -23,13 +24,23 @@ _LOCAL = r"^(?P<a>\d{1,2})(?P<mark>[-/.])(?P<b>\d{1,2})[-/.](?P<year>\d{4})" + _
 _MONTHS = 12
 
 
-def parse_stamps(
-    column: pl.Series, assumed: DateOrder
-) -> tuple[pl.Series, DateOrder | Literal["iso"] | None]:
-    """Return the moments in UTC, null where there is none, and the order that the column proves.
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """The moments in UTC, null where there is none, and the order that the column proves.
 
-    None means that the order was assumed, "iso" that no order was needed.
+    ``order`` is None where it was assumed, "iso" where none was needed. ``local`` is true where
+    the stamp names no offset: its moment is then the wall clock's, as if that stood in UTC.
     """
+
+    moments: pl.Series
+    local: pl.Series
+    order: DateOrder | Literal["iso"] | None
+
+
+def parse_stamps(
+    column: pl.Series, assumed: DateOrder, declared: DateOrder | None = None
+) -> Stamps:
+    """Read a column of text; ``declared`` holds against what the column seems to prove."""
     import polars as pl
 
     written = column.unique().drop_nulls()
@@ -37,19 +48,19 @@ def parse_stamps(
     iso = text.filter(pl.col("stamp").str.contains(r"^\d{4}[-/.]"))
     local = text.filter(pl.col("stamp").str.contains(r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"))
     parts = local.select("text", pl.col("stamp").str.extract_groups(_LOCAL)).unnest("stamp")
-    order = _order(parts) if len(parts) else "iso"
+    order = (declared or _order(parts)) if len(parts) else "iso"
     day, month = ("a", "b") if (order or assumed) == "day" else ("b", "a")
     groups = iso.select("text", pl.col("stamp").str.extract_groups(_ISO)).unnest("stamp")
     read = pl.concat(
         [
-            groups.select("text", _moment("b", "a").alias("moment")),
-            parts.select("text", _moment(day, month).alias("moment")),
+            groups.select("text", "offset", _moment("b", "a").alias("moment")),
+            parts.select("text", "offset", _moment(day, month).alias("moment")),
         ]
     )
     moments = pl.DataFrame({"text": column}).join(
         read, on="text", how="left", maintain_order="left"
     )
-    return moments["moment"].alias(column.name), order
+    return Stamps(moments["moment"].alias(column.name), moments["offset"].is_null(), order)
 
 
 def _order(parts: pl.DataFrame) -> DateOrder | None:
