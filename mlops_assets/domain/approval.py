@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.domain import signature as sshsig
 from mlops_assets.domain.canonical import expect_fields, moment_text, read_canonical
@@ -65,6 +65,9 @@ _PREDICATE_FIELDS = {
     "expires_at",
 }
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# How much of a hostile text is shown: of a digest or id, and of a whole sentence.
+_DIGITS = 16
+_SENTENCE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +178,15 @@ def authenticate(data: bytes, armored: bytes, *, trust: TrustRoot, now: datetime
             document["predicate"], _PREDICATE_FIELDS, what="the statement's predicate"
         )
     except IdentifierError as error:
-        raise RefusedError("E_STATEMENT", str(error)) from error
+        raise RefusedError("E_STATEMENT", shown(error, _SENTENCE)) from error
     if (document["_type"], document["predicateType"]) != (STATEMENT_TYPE, PREDICATE_TYPE):
         raise RefusedError("E_STATEMENT", f"the statement is not a {PREDICATE_TYPE}")
     _check_types(document["subject"], predicate)
     if predicate["approver"] != signer.principal:
         raise RefusedError(
             "E_APPROVER",
-            f"the statement speaks for {predicate['approver']}, but {signer.principal} signed it",
+            f"the statement speaks for {shown(predicate['approver'])}, but {signer.principal} "
+            "signed it",
         )
     return Statement(
         approver=signer.principal,
@@ -209,7 +213,7 @@ def _check_types(subject: object, predicate: Mapping[str, Any]) -> None:
             named = expect_fields(item, {"name", "digest"}, what="a subject")
             digest = expect_fields(named["digest"], {"sha256"}, what="a subject's digest")
         except IdentifierError as error:
-            raise RefusedError("E_STATEMENT", str(error)) from error
+            raise RefusedError("E_STATEMENT", shown(error, _SENTENCE)) from error
         _check_name(named["name"])
         if not isinstance(digest["sha256"], str) or not _DIGEST.fullmatch(digest["sha256"]):
             raise RefusedError("E_STATEMENT", "a subject's digest is not a SHA-256")
@@ -219,11 +223,11 @@ def _check_name(name: object) -> None:
     if name == "manifest":
         return
     if not isinstance(name, str) or not name.startswith("circuit/"):
-        raise RefusedError("E_NAME", f"{name!r} is no subject of a release")
+        raise RefusedError("E_NAME", f"{shown(name)} is no subject of a release")
     try:
         CircuitKey.parse(name.removeprefix("circuit/"))
     except IdentifierError as error:
-        raise RefusedError("E_NAME", f"a subject's name: {error}") from error
+        raise RefusedError("E_NAME", f"a subject's name: {shown(error, _SENTENCE)}") from error
 
 
 def verify(
@@ -259,8 +263,8 @@ def check_request(signed: Statement, asked: Asked) -> None:
         if predicate[name] != expected:
             raise RefusedError(
                 code,
-                f"the statement is for {name} {_short(predicate[name])}, "
-                f"but this request is for {_short(expected)}",
+                f"the statement is for {name} {shown(predicate[name], _DIGITS)}, "
+                f"but this request is for {expected[:_DIGITS]}",
             )
 
 
@@ -277,8 +281,9 @@ def check_authorship(principal: str, requester: str, authors: Authors) -> None:
     if authors.unmapped:
         raise RefusedError(
             "E_AUTHOR_UNKNOWN",
-            f"{', '.join(sorted(authors.unmapped))} wrote a part of this change and is nobody in "
-            "the trust root: add the address to git_emails of a person in trust/roles.yml",
+            f"{', '.join(map(shown, sorted(authors.unmapped)))} wrote a part of this change and is "
+            "nobody in the trust root: add the address to git_emails of a person in "
+            "trust/roles.yml",
         )
     if principal in authors.people:
         raise RefusedError(
@@ -320,5 +325,7 @@ def check_window(request: OpenRequest, now: datetime) -> None:
         )
 
 
-def _short(value: object) -> str:
-    return cast("str", value)[:16]
+def shown(said: object, length: int = 64) -> str:
+    """Return what a stranger wrote as a part of one line that is safe to print."""
+    text = str(said)
+    return (text if text.isprintable() else repr(text)[1:-1])[:length]

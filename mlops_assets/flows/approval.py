@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
-from mlops_assets.domain.approval import PLATFORM, Decision, authenticate
+from mlops_assets.domain.approval import PLATFORM, Decision, authenticate, shown
 from mlops_assets.domain.approval import statement as statement_for
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import RefusedError
@@ -205,8 +205,8 @@ def _record(
     moment = check_clock(entries, now)
     trust = trust_at(platform.config)
     signed = authenticate(data, armored, trust=trust, now=moment)
-    view = lifecycle.find(lifecycle.fold(entries, moment), signed.release)
-    open_request = _open_request(view, str(signed.predicate["stage"]))
+    view = lifecycle.find(lifecycle.fold(entries, moment), shown(signed.release))
+    open_request = _open_request(view, shown(signed.predicate["stage"]))
     manifest = manifest_of(platform.ledger, view)
     asked_for = asked(platform, view, manifest, open_request)
     check_statement(platform, config, signed, asked_for, trust=trust, now=moment)
