@@ -58,8 +58,10 @@ class TrainSummary:
 
 def ingest(settings: Settings, raw: Path | None, progress: Progress) -> IngestReport:
     """Merge one slice of new raw files."""
-    config = {"raw": str(raw.expanduser().absolute()) if raw else ""}
-    home = _run(settings, "etl", progress, ops={"readings": config})
+    from mlops_assets.assets.home import Home
+
+    home = Home(settings, progress, raw=raw)
+    _run(settings, "etl", progress, home=home)
     return cast("IngestReport", home.answers["readings"])
 
 

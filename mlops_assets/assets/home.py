@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.identifiers import sha256
 from mlops_assets.flows.readings import data_now
 from mlops_assets.settings import Settings
 
@@ -25,10 +26,19 @@ class Home:
     """One home's ports, and what its assets hand back to whoever runs them in this process.
 
     ``answers`` holds what each flow returned, by asset; ``error`` why a step could not be done.
+    ``raw`` is a folder that only the command line can name: run config holds no path, because
+    whoever reaches the UI writes it.
     """
 
-    def __init__(self, settings: Settings | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+        *,
+        raw: Path | None = None,
+    ) -> None:
         self._settings = settings
+        self._raw = raw
         self._platform: Platform | None = None
         self.progress = progress
         self.answers: dict[str, Any] = {}
@@ -66,11 +76,11 @@ class Home:
 
         return config_at(self.platform)
 
-    def landing(self, folder: str) -> LandingZone:
-        """Return a folder of raw files that is read instead of the landing zone."""
+    def landing(self) -> LandingZone | None:
+        """Return the folder of raw files that is read instead of the landing zone, if any."""
         from mlops_assets.resources import landing_zone
 
-        return landing_zone(Path(folder).expanduser().absolute())
+        return landing_zone(self._raw.expanduser().absolute()) if self._raw else None
 
     def drills(self) -> DrillFiles:
         """Return where rollback drills are kept."""
@@ -94,7 +104,8 @@ class Home:
             return
         from mlops_assets.adapters.local.files import locked
 
-        lock = self.settings.layout.locks / f"backfill-{backfill}.lock"
+        # The id comes from a tag, which anybody may write: it is no part of a path.
+        lock = self.settings.layout.locks / f"backfill-{sha256(backfill.encode())[:16]}.lock"
         done = lock.with_suffix(".done")
         with locked(lock):
             yield not done.exists()

@@ -134,11 +134,6 @@ READINGS = dg.AssetSpec(
     specs=[READINGS],
     check_specs=check_specs("readings", CHECKS, None, warns=WARNS),
     can_subset=True,
-    config_schema={
-        "raw": dg.Field(
-            str, default_value="", is_required=False, description="A folder instead of lake/raw."
-        )
-    },
 )
 def readings(
     context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
@@ -146,13 +141,12 @@ def readings(
     """Merge one slice, and tell each circuit's share when its day or state is new."""
     with home.explained():
         platform, wanted = home.platform, home.config()
-        raw = context.op_execution_context.op_config["raw"]
         add_circuits(context.instance, list(wanted.circuits))
         report = flow.ingest(
             platform.lake,
             wanted,
             now=home.now(),
-            landing=home.landing(raw) if raw else None,
+            landing=home.landing(),
             progress=RunProgress(context, home.progress),
             trained_until=trained_until(platform.dev.training_data, wanted.circuits),
         )
