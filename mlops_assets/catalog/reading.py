@@ -134,7 +134,8 @@ class Document:
         before = len(self.problems)
         metadata = next(each.metadata for each in dataclasses.fields(kind) if each.name == name)
         low, high = metadata.get("minimum"), metadata.get("maximum")
-        if low is not None and high is not None and not low <= value <= high:
+        bounded = low is not None and high is not None and value is not None
+        if bounded and not low <= value <= high:
             self.problem(path, f"{value}: write {low} to {high}")
         if "in" in metadata and value not in metadata["in"]:
             self.problem(path, f"{value} is unknown{nearest(value, metadata['in'])}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+from mlops_assets.domain.contract import CONTRACT_FIELDS, ReadingLimits
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef, decimal_text, digest_of
 from mlops_assets.domain.model import COLD_START_DAYS
 from mlops_assets.domain.source import Sources
@@ -30,7 +31,6 @@ STEP: Mapping[Interval, timedelta] = {
 # so that their digests change too.
 SCHEMA_EPOCH = 1
 
-
 MAXIMUM_HORIZON_HOURS = 14 * 24
 
 
@@ -40,20 +40,6 @@ def _doc(text: str) -> dict[str, Any]:
 
 def _within(text: str, minimum: float, maximum: float) -> dict[str, Any]:
     return {"doc": f"{text}, {minimum} to {maximum}", "minimum": minimum, "maximum": maximum}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingLimits:
-    """What a believable reading of this circuit is, in the circuit's unit."""
-
-    minimum: float | None = field(default=None, metadata=_doc("lowest believable value"))
-    maximum: float | None = field(default=None, metadata=_doc("highest believable value"))
-    maximum_gap_hours: int = field(
-        default=24,
-        metadata=_within(
-            "hours of silence before a forecast day above which the forecast is a fallback", 1, 336
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +288,9 @@ def spec_digest(spec: Spec, algorithm: Algorithm) -> str:
         "algorithm_version": algorithm.version,
         "environment": f"{environment.name}:{environment.version.major}",
         "fields": {
-            name: value for name, value in changed_fields(spec).items() if name not in stated
+            name: value
+            for name, value in changed_fields(_without_contract(spec)).items()
+            if name not in stated
         },
         "hyperparameters": _changed_hyperparameters(spec, algorithm),
     }
@@ -353,6 +341,12 @@ def environment_digest(environment: Environment) -> str:
             ],
         }
     )
+
+
+def _without_contract(spec: Spec) -> Spec:
+    neutral = ReadingLimits()
+    values = {name: getattr(neutral, name) for name in CONTRACT_FIELDS}
+    return replace(spec, limits=replace(spec.limits, **values))
 
 
 def _differing(value: Any, default: Any) -> dict[str, Any]:  # noqa: ANN401 two equal dataclasses

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 
 import pytest
 
 from mlops_assets.domain.circuit import (
     Circuit,
-    ReadingLimits,
     Spec,
     changed_fields,
     effective_circuit,
     effective_spec,
     spec_digest,
 )
+from mlops_assets.domain.contract import CONTRACT_FIELDS, ReadingLimits
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import window_end
 from mlops_assets.forecasters.catalogue import ALGORITHMS
@@ -53,6 +53,24 @@ def test_the_digest_is_fixed_for_good():
 )
 def test_whatever_changes_the_model_changes_the_digest(changes):
     assert digest(replace(SPEC, **changes)) != digest()
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [{"sign": "positive"}, {"stuck_hours": 3}, {"spike_jump": 3.0}, {"spike_factor": 2.0}],
+)
+def test_which_rows_become_readings_is_pinned_by_the_rows_not_by_the_spec(rules):
+    assert set(rules) <= CONTRACT_FIELDS
+    assert digest(replace(SPEC, limits=ReadingLimits(**rules))) == digest()
+    limited = ReadingLimits(minimum=1.0, maximum_gap_hours=6)
+    assert digest(replace(SPEC, limits=replace(limited, **rules))) == digest(
+        replace(SPEC, limits=limited)
+    )
+
+
+def test_every_field_of_the_limits_counts_either_for_the_spec_or_for_the_rows():
+    others = {"minimum", "maximum", "maximum_gap_hours"}
+    assert {each.name for each in fields(ReadingLimits)} == others | CONTRACT_FIELDS
 
 
 def test_a_minor_environment_changes_nothing():

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from mlops_assets.domain.circuit import ReadingLimits
+from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.simulation import CALM_DAYS, simulate
 from mlops_assets_tests.fakes.readings import a_circuit
 

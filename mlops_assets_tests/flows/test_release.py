@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlops_assets.domain.circuit import ReadingLimits
+from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.flows import release
 from mlops_assets.flows.ledger import manifest_of
