@@ -196,9 +196,7 @@ class ReleaseHome:
         self.circuits = list(circuits or (C1, C2))
         self.production = Production()
         files = {f"plants/{key}.yml": b"spec" for key in self.circuits}
-        self.git = FakeConfigRepository({**files, **TRUST})
-        self.ledger = FakeLedger()
-        self.git.notes = self.ledger.anchors
+        self._store({**files, **TRUST})
         self.policy = Policy(
             registry=StagePolicy(roles=("ml_engineer",)),
             production=StagePolicy(roles=("ml_engineer", "engineering_manager"), quorum=quorum),
@@ -206,13 +204,6 @@ class ReleaseHome:
         )
         self.spec_digests = dict.fromkeys(self.circuits, "2" * 64)
         self.environments = [environment()]
-        self.dev = DevWorkspace(
-            training_data=FakeTrainingDataStore(),
-            models=Models(),
-            environments=Environments(),
-            evidence=FakeEvidenceStore(),
-        )
-        self.registry = SharedRegistry(models=Models(), environments=Environments())
         self.ledger.append(
             "initialised",
             "platform",
@@ -228,6 +219,19 @@ class ReleaseHome:
         for key in self.circuits:
             self.production.send(key)
             self.train(key)
+
+    def _store(self, files):
+        """Begin config, ledger, workspace and registry; here all of them are in memory."""
+        self.git = FakeConfigRepository(files)
+        self.ledger = FakeLedger()
+        self.git.notes = self.ledger.anchors
+        self.dev = DevWorkspace(
+            training_data=FakeTrainingDataStore(),
+            models=Models(),
+            environments=Environments(),
+            evidence=FakeEvidenceStore(),
+        )
+        self.registry = SharedRegistry(models=Models(), environments=Environments())
 
     @property
     def platform(self):
