@@ -5,6 +5,8 @@ MlopsError                 one line: what, where, what to do
 ├── HomeError              the home is absent, older, newer, or somebody else's
 ├── ConfigError            config was refused; carries every Problem of every file
 ├── DataError              a file, a table or its rows cannot be used
+│   └── TornCommitError    the newest commit of a table never reached the disk whole
+├── EngineError            what should do the work is not installed or cannot be reached
 ├── ModelError             model bytes are not what was registered, or cannot be loaded
 ├── RefusedError           a rule said no; carries a stable code
 └── StaleError             somebody else changed it first (compare-and-swap)
@@ -58,6 +60,14 @@ class ConfigError(MlopsError):
 
 class DataError(MlopsError):
     """A file, a table or its rows cannot be used."""
+
+
+class TornCommitError(DataError):
+    """The newest commit of a table never reached the disk whole; the line says how to go on."""
+
+
+class EngineError(MlopsError):
+    """What should do the work is not installed or cannot be reached."""
 
 
 class ModelError(MlopsError):

@@ -98,6 +98,11 @@ class DayTable:
                 f"lake/{self._path.name}: rows differ from the table in "
                 f"{', '.join(odd) or 'the order of columns'}; write exactly its columns"
             )
+        for name in self._order:
+            if empty := rows[name].null_count():
+                raise DataError(
+                    f"lake/{self._path.name}: {name} is empty in {empty} rows, and part of the key"
+                )
         if rows.select(self._order).is_duplicated().any():
             raise DataError(f"lake/{self._path.name}: two rows have one key; write each once")
 

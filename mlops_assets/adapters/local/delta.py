@@ -1,12 +1,12 @@
 """Delta tables on a local disk: commits are retried on conflict, flushed, and made once.
 
 A commit that belongs to a slice carries the slice's id twice: as the application transaction by
-which a repetition is noticed, and as metadata for people.
+which a repetition is noticed, and as metadata for people. A commit that nobody flushed is flushed
+before anybody hears of it, also where the process that made it was killed.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ from deltalake import (
     CommitProperties,
     DeltaTable,
     Field,
+    PostCommitHookProperties,
+    Schema,
     Transaction,
     WriterProperties,
     write_deltalake,
@@ -23,7 +25,8 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 
-from mlops_assets.adapters.local.files import flush_file, flush_folder
+from mlops_assets.adapters.local.delta_log import DeltaLog
+from mlops_assets.adapters.local.files import make_folder, step
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
@@ -36,8 +39,10 @@ TRIES = 20
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
 # Small files, so that a slice rewrites little of a long history; about 40,000 rows of readings.
-_FILE_BYTES = 262_144
+FILE_BYTES = 262_144
 _WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
+# Old commits go with `vacuum`, which knows what is pinned, and never on the way.
+HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 400 days",
@@ -56,7 +61,8 @@ class DeltaFolder:
         jitter: random.Random | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._path = path
+        self.path = path
+        self._log = DeltaLog(path)
         self._jitter = jitter or random.Random()  # noqa: S311 spreads writers, hides nothing
         self._pause = pause
 
@@ -64,19 +70,22 @@ class DeltaFolder:
         """The table at a version, None before its first commit.
 
         Raises:
-            DataError: the table or its last commit cannot be read.
+            DataError: the table cannot be read.
+            TornCommitError: its newest commit is not whole.
         """
         try:
-            table = DeltaTable(self._path, version=version)
+            table = DeltaTable(self.path, version=version)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError, ValueError) as error:
+            if version is None:
+                self._log.check(self._log.newest())
             raise self.unreadable(error) from error
         if version is None:
             if table.version() < 0:
                 # Another writer made the log's folder and has not made its first commit yet.
                 return None
-            self._check_last_commit(table.version())
+            self._log.check(table.version())
         return table
 
     def scan(self, table: DeltaTable | None, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
@@ -101,23 +110,26 @@ class DeltaFolder:
                 longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
             except (DeltaError, OSError) as error:
                 raise self._unwritable(error) from error
-        raise StaleError(f"{self._path}: {TRIES} other writers were faster; run it again")
+            step("delta.lost", self.path)
+        raise StaleError(f"{self.path}: {TRIES} other writers were faster; run it again")
 
     def create(
         self, rows: pl.DataFrame, slice_id: str | None, *, partition_by: list[str] | None = None
     ) -> int:
         """Make the table with its first rows in one commit."""
-        self._path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
+        step("delta.create", self.path)
         try:
             write_deltalake(
-                self._path,
+                self.path,
                 _plain(rows),
                 mode="error",
                 partition_by=partition_by,
                 configuration=_CONFIGURATION,
-                target_file_size=_FILE_BYTES,
+                target_file_size=FILE_BYTES,
                 writer_properties=_WRITER,
                 commit_properties=_properties(slice_id),
+                post_commithook_properties=HOOKS,
             )
         except (DeltaError, OSError) as error:
             if not isinstance(error, CommitFailedError) and self.open() is not None:
@@ -126,96 +138,101 @@ class DeltaFolder:
         table = self.open()
         if table is None:
             # Seen while another writer creates the table too: whose commit won shows on a new try.
-            raise CommitFailedError(f"{self._path}: its first commit cannot be seen yet")
+            raise CommitFailedError(f"{self.path}: its first commit cannot be seen yet")
         return self._flushed(table, slice_id)
 
     def append(self, table: DeltaTable, rows: pl.DataFrame, slice_id: str) -> int:
         """Add rows in one commit."""
+        self._check_schema(table, rows)
+        step("delta.append", self.path)
         write_deltalake(
             table,
             _plain(rows),
             mode="append",
-            target_file_size=_FILE_BYTES,
+            target_file_size=FILE_BYTES,
             writer_properties=_WRITER,
             commit_properties=_properties(slice_id),
+            post_commithook_properties=HOOKS,
         )
         return self._flushed(table, slice_id)
 
     def replace(
         self, table: DeltaTable, rows: pl.DataFrame, predicate: str, slice_id: str | None
     ) -> int:
-        """Put ``rows`` in the place of all rows that match, in one commit."""
+        """Put ``rows`` in the place of all rows that match, in one commit.
+
+        Another writer's commit since ``table`` was opened, of rows that match, makes this fail with
+        CommitFailedError: what was read from ``table`` is no longer true.
+        """
+        self._check_schema(table, rows)
+        step("delta.replace", self.path)
         write_deltalake(
             table,
             _plain(rows),
             mode="overwrite",
             predicate=predicate,
-            target_file_size=_FILE_BYTES,
+            target_file_size=FILE_BYTES,
             writer_properties=_WRITER,
             commit_properties=_properties(slice_id),
+            post_commithook_properties=HOOKS,
         )
         return self._flushed(table, slice_id)
 
     def add_numbers(self, table: DeltaTable, names: list[str]) -> None:
         """Add nullable number columns in a schema commit."""
-        table.alter.add_columns([Field(name, PrimitiveType("double")) for name in names])
+        step("delta.add_columns", self.path)
+        table.alter.add_columns(
+            [Field(name, PrimitiveType("double")) for name in names],
+            post_commithook_properties=HOOKS,
+        )
         self._flushed(table, None)
 
     def holding(self, table: DeltaTable, slice_id: str) -> int | None:
-        """The version whose commit made this slice, None when none did."""
+        """The version whose commit made this slice, on the disk; None when none did."""
         if table.transaction_version(slice_id) is None:
             return None
-        # Not by the library's history: it numbers commits from the newest one, which another writer
-        # may have made between its two looks.
-        for version in range(table.version(), -1, -1):
-            commit = self._commit_file(version)
-            if not commit.exists():
-                break
-            if any(
-                action.get("commitInfo", {}).get("slice") == slice_id for action in _actions(commit)
-            ):
-                return version
-        return int(table.version())
+        return self._flushed(table, slice_id)
+
+    def upkeep(self, table: DeltaTable) -> None:
+        """Put on the disk what the library did to a table by itself."""
+        self._flushed(table, None)
 
     def unreadable(self, error: BaseException) -> DataError:
         """Say in one line that the table cannot be read."""
-        return DataError(f"{self._path}: cannot be read: {_line(error)}; restore it from a backup")
+        advice = self._log.advice_on_checkpoint() or "restore it from a backup"
+        return DataError(f"{self.path}: cannot be read: {_line(error)}; {advice}")
 
     def _unwritable(self, error: BaseException) -> DataError:
         return DataError(
-            f"{self._path}: cannot be written: {_line(error)}; nothing was changed, check the "
+            f"{self.path}: cannot be written: {_line(error)}; nothing was changed, check the "
             "disk's free space and run it again"
         )
 
-    def _check_last_commit(self, version: int) -> None:
-        commit = self._commit_file(version)
-        if not commit.exists():
-            return
-        try:
-            actions = _actions(commit)
-        except ValueError as error:
-            raise self.unreadable(error) from error
-        if not actions:
-            raise self.unreadable(ValueError(f"its last commit {commit.name} is empty"))
-
     def _flushed(self, table: DeltaTable, slice_id: str | None) -> int:
-        """Put the commit just made and its files on the disk; returns its version."""
-        version = None if slice_id is None else self.holding(table, slice_id)
-        version = int(table.version()) if version is None else version
-        commit = self._commit_file(version)
-        for action in _actions(commit):
-            if added := action.get("add"):
-                flush_file(self._path / added["path"])
-        flush_file(commit)
-        flush_folder(self._path)
-        return version
+        """Put all commits that this process may have seen on the disk.
 
-    def _commit_file(self, version: int) -> Path:
-        return self._path / "_delta_log" / f"{version:020}.json"
+        Returns:
+            The version that holds the slice, without one the newest.
+        """
+        newest = int(table.version())
+        self._log.flush(newest)
+        made = None if slice_id is None else self._log.find("slice", slice_id, newest)
+        return newest if made is None else made
 
+    def _check_schema(self, table: DeltaTable, rows: pl.DataFrame) -> None:
+        """Refuse rows that have not exactly the table's columns: a merge would fill or drop them.
 
-def _actions(commit: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in commit.read_bytes().splitlines() if line]
+        Raises:
+            DataError: naming the columns.
+        """
+        there = {field.name: field.type for field in table.schema().fields}
+        here = {field.name: field.type for field in Schema.from_arrow(_plain(rows).schema).fields}
+        if odd := sorted(name for name in {*there, *here} if there.get(name) != here.get(name)):
+            said = "; ".join(
+                f"{name} is {_type(here.get(name))}, in the table {_type(there.get(name))}"
+                for name in odd
+            )
+            raise DataError(f"{self.path}: rows do not fit the table: {said}; nothing was changed")
 
 
 def _plain(rows: pl.DataFrame) -> Any:  # noqa: ANN401 an Arrow table
@@ -229,6 +246,10 @@ def _properties(slice_id: str | None) -> CommitProperties | None:
     return CommitProperties(
         custom_metadata={"slice": slice_id}, app_transactions=[Transaction(slice_id, 1)]
     )
+
+
+def _type(kind: object) -> str:
+    return "absent" if kind is None else str(getattr(kind, "type", kind))
 
 
 def _line(error: BaseException) -> str:

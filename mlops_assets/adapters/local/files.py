@@ -3,6 +3,8 @@
 A write goes to a temporary file beside its target, is flushed, and takes the target's name in one
 step. A temporary file that a killed process left is named ``.NAME.<pid>-<n>.tmp``, is read by
 nobody, and is removed by `sweep_temporary`.
+
+Between two changes of the disk a writer says the name of its `step`.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import itertools
 import os
 import re
 import shutil
+import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -26,11 +29,22 @@ _numbers = itertools.count()
 _TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
 
 
+def step(name: str, path: Path) -> None:
+    """Say that the disk is between two changes, to whoever listens to Python's audit events.
+
+    Every function that changes the disk has such a line for each moment at which a kill leaves
+    something else behind; the fault programme listens, and kills there.
+    """
+    sys.audit("mlops_assets.step", name, str(path))
+
+
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Replace ``path`` with ``data`` in one step, flushed to the disk before this returns."""
     with _explained(path), _temporary(path) as temporary:
         _write_flushed(temporary, data, mode)
+        step("file.written", path)
         temporary.replace(path)
+        step("file.named", path)
         flush_folder(path.parent)
 
 
@@ -48,8 +62,10 @@ def write_once(path: Path, data: bytes, *, mode: int = 0o666) -> bool:
         if existing is None:
             with _temporary(path) as temporary:
                 _write_flushed(temporary, data, mode)
+                step("once.written", path)
                 try:
                     os.link(temporary, path)
+                    step("once.named", path)
                 except FileExistsError:
                     existing = path.read_bytes()
         flush_folder(path.parent)
@@ -73,8 +89,10 @@ def write_folder_once(path: Path, files: Mapping[str, bytes]) -> bool:
         if not path.exists():
             with _temporary(path) as temporary:
                 _build_folder(temporary, files)
+                step("folder.written", path)
                 try:
                     temporary.rename(path)
+                    step("folder.named", path)
                 except OSError:
                     if not path.is_dir():
                         raise
@@ -142,26 +160,43 @@ def sweep_temporary(root: Path, now: datetime, older_than: timedelta) -> int:
     return removed
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and put each new name on the disk."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    step("folder.made", folder)
+    folder.mkdir(exist_ok=True)
+    flush_folder(folder.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there, and put that on the disk."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+        step("file.removed", path)
+        if path.parent.is_dir():
+            flush_folder(path.parent)
+
+
 def flush_folder(folder: Path) -> None:
     """Put a folder's names on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_files([folder])
 
 
-def flush_file(path: Path) -> None:
-    """Put a file, that something else wrote, and its name on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    flush_folder(path.parent)
+def flush_files(paths: Iterable[Path]) -> None:
+    """Put files that something else wrote, and their names, on the disk."""
+    files = list(dict.fromkeys(paths))
+    for path in [*files, *dict.fromkeys(path.parent for path in files if not path.is_dir())]:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_flushed(path: Path, data: bytes, mode: int) -> None:
+    step("file.begun", path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
@@ -170,6 +205,7 @@ def _write_flushed(path: Path, data: bytes, mode: int) -> None:
 
 
 def _build_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    step("folder.begun", folder)
     folder.mkdir()
     for name, data in files.items():
         file = folder / name
@@ -182,22 +218,13 @@ def _build_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that is gone afterwards, whatever happened."""
-    _make_parents(path.parent)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
     _remove(temporary)
     try:
         yield temporary
     finally:
         _remove(temporary)
-
-
-def _make_parents(folder: Path) -> None:
-    """Make a folder and put each new name on the disk."""
-    if folder.is_dir():
-        return
-    _make_parents(folder.parent)
-    folder.mkdir(exist_ok=True)
-    flush_folder(folder.parent)
 
 
 def _remove(path: Path) -> None:
