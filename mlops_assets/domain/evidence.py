@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.domain.errors import DataError, ModelError
-from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import sha256
 from mlops_assets.domain.proof import metrics_of, read_proof
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import ModelRecord
     from mlops_assets.domain.training_data import TrainingData
-    from mlops_assets.ports import CommitInfo
 
 EVIDENCE_FORMAT = 1
 # The address of whoever commits for `init` and `demo`; no person has it.
@@ -249,79 +247,6 @@ def lineage_document(
         "config": {"commit": record.config_commit},
         "notebook": dict(notebook),
     }
-
-
-def review_document(
-    circuit: CircuitKey,
-    file: str,
-    commits: Sequence[CommitInfo],
-    *,
-    since: str | None,
-    until: str,
-    root: str,
-) -> dict[str, Any]:
-    """Return `pull_request.json`: who wrote and who reviewed each change of the circuit's spec.
-
-    The commit that made the home is the platform's own, and is the one that needs no reviewer.
-    """
-    changes = [_change(commit, root) for commit in commits]
-    unreviewed = [change["commit"] for change in changes if not change["review"]]
-    return {
-        "format": EVIDENCE_FORMAT,
-        "circuit": str(circuit),
-        "file": file,
-        "since": since,
-        "until": until,
-        "reviewed": not unreviewed,
-        "reason": _review_reason(file, changes, unreviewed, since),
-        "changes": changes,
-    }
-
-
-def _change(commit: CommitInfo, root: str) -> dict[str, Any]:
-    wrote = {commit.author, commit.committer, *commit.co_authors}
-    reviewers = sorted(set(commit.reviewers) - wrote)
-    by_platform = commit.commit == root and wrote == {PLATFORM_EMAIL}
-    return {
-        "commit": commit.commit,
-        "subject": commit.subject,
-        "author": commit.author,
-        "committer": commit.committer,
-        "co_authors": sorted(commit.co_authors),
-        "reviewers": reviewers,
-        "pull_request": commit.pull_request,
-        "review": "initial commit by the platform"
-        if by_platform
-        else f"reviewed by {', '.join(reviewers)}"
-        if reviewers
-        else "",
-    }
-
-
-def _review_reason(
-    file: str, changes: Sequence[Mapping[str, Any]], unreviewed: Sequence[str], since: str | None
-) -> str:
-    if unreviewed:
-        return (
-            f"{file}: commit {unreviewed[0][:12]} has no review by somebody who did not write it"
-            + (f", nor have {len(unreviewed) - 1} more" if len(unreviewed) > 1 else "")
-            + ': add the trailer "Reviewed-by: NAME <E-MAIL>"'
-        )
-    if not changes:
-        return f"{file}: unchanged since {since[:12] if since else 'its first commit'}"
-    return f"{file}: {'; '.join(dict.fromkeys(change['review'] for change in changes))}"
-
-
-def judge_review(data: bytes) -> Verdict:
-    """Ask whether every change of the spec was reviewed, by what `pull_request.json` says."""
-    try:
-        document = json.loads(data)
-        changes = document["changes"]
-        reviewed = document["reviewed"] is True and all(change["review"] for change in changes)
-        reason = str(document["reason"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{FILES['pull_request']}: is no review of a change") from error
-    return Verdict("pull_request_review", passed=reviewed, reason=reason)
 
 
 def bundle_bytes(circuit: CircuitKey, model_version: int, files: Mapping[str, bytes]) -> bytes:

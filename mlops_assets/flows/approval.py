@@ -18,6 +18,7 @@ from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.domain.signature import public_key_of, sign
 from mlops_assets.domain.trust import checked_email
+from mlops_assets.flows import review
 from mlops_assets.flows.gates import asked, before_request, check_statement, window_hours
 from mlops_assets.flows.ledger import manifest_of, stale_circuits, trust_at
 from mlops_assets.flows.rollout import prove
@@ -75,7 +76,9 @@ def request(
         # Before the ledger is held: applying models may take minutes.
         entries = platform.ledger.entries()
         found = lifecycle.find(lifecycle.fold(entries, check_clock(entries, now)), release)
-        prove(platform, manifest_of(platform.ledger, found))
+        asked_for = manifest_of(platform.ledger, found)
+        prove(platform, asked_for)
+        review.keep(platform, config, asked_for)
     with platform.ledger.lock():
         moment, view = _current(platform, release, now)
         if (open_now := view.open_request) is not None and open_now.stage == stage:

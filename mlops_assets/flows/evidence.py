@@ -19,17 +19,15 @@ from mlops_assets.domain.evidence import (
     HTML_FILE,
     Evidence,
     document_bytes,
-    judge_review,
     lineage_document,
     metrics_document,
     proof_of,
-    review_document,
     training_log,
 )
-from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import sha256
 from mlops_assets.domain.scoring_notebook import template
-from mlops_assets.flows.ledger import four_eyes, read_manifest
+from mlops_assets.flows import review
+from mlops_assets.flows.ledger import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +68,7 @@ def collect(
         raise DataError(f"{record.circuit} version {record.version}: {rendered.error}")
     notebook = {FILES["scoring_notebook"]: rendered.ipynb, HTML_FILE: rendered.html}
     files = {
-        FILES["pull_request"]: document_bytes(_review(platform, circuit, record)),
+        FILES["pull_request"]: document_bytes(_review(platform, record)),
         FILES["training_log"]: training_log(record, proof),
         FILES["metrics"]: document_bytes(metrics_document(record, proof)),
         FILES["lineage"]: document_bytes(_lineage(platform, record, data, notebook)),
@@ -155,16 +153,6 @@ def _attempt(
         return f"{record.circuit}: evidence: {type(error).__name__}: {error}"
 
 
-def review_verdict(
-    platform: Platform, config: Config, circuit: CircuitKey, model_version: int
-) -> Verdict:
-    """Ask whether every change of a circuit's spec was reviewed, by its stored evidence."""
-    verdict = judge_review(platform.dev.evidence.read(circuit, model_version, "pull_request"))
-    if verdict.passed or four_eyes(platform.ledger.entries(), config.policy) == "required":
-        return verdict
-    return Verdict(verdict.gate, passed=True, reason=f"UNREVIEWED, four eyes off: {verdict.reason}")
-
-
 def _parameters(
     platform: Platform,
     config: Config,
@@ -203,17 +191,9 @@ def _parameters(
     }
 
 
-def _review(platform: Platform, circuit: Circuit, record: ModelRecord) -> dict[str, Any]:
-    since = _released_commit(platform, record.circuit)
-    commits = platform.config.log(circuit.file, since=since, until=record.config_commit)
-    return review_document(
-        record.circuit,
-        circuit.file,
-        commits,
-        since=since,
-        until=record.config_commit,
-        root=platform.config.root_commit(),
-    )
+def _review(platform: Platform, record: ModelRecord) -> dict[str, Any]:
+    since, until = _released_commit(platform, record.circuit), record.config_commit
+    return review.document(platform, record.circuit, since=since, until=until, head=until)
 
 
 def _released_commit(platform: Platform, circuit: CircuitKey) -> str | None:

@@ -31,8 +31,8 @@ from mlops_assets.domain.gates import (
 from mlops_assets.domain.identifiers import EnvironmentRef, sha256
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.proof import read_proof
-from mlops_assets.flows import rollout
-from mlops_assets.flows.evidence import review_verdict
+from mlops_assets.domain.review import GATE, LATER
+from mlops_assets.flows import review, rollout
 from mlops_assets.flows.ledger import (
     authors_of,
     four_eyes,
@@ -107,8 +107,9 @@ def circuit_verdicts(
     """Evidence, review and figures of each circuit that is deployed, judged one by one."""
     trust = trust_at(platform.config)
     lineage = confirm(platform, manifest.entries)
+    later = review.kept(platform, manifest.release)
     proved = {
-        entry.circuit: _proved(platform, config, entry, trust)
+        entry.circuit: _proved(platform, config, entry, trust, later)
         for entry in manifest.entries
         if entry.action == "deploy"
     }
@@ -123,42 +124,27 @@ def circuit_verdicts(
 
 
 def _proved(
-    platform: Platform, config: Config, entry: Entry, trust: TrustRoot
+    platform: Platform,
+    config: Config,
+    entry: Entry,
+    trust: TrustRoot,
+    later: Mapping[str, Any] | None,
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Judge what is kept of one circuit's model, and return its proof."""
     models = platform.dev.models
     missing = missing_evidence(platform, entry)
-    review = Verdict("pull_request_review", passed=False, reason="its evidence is incomplete")
+    reviewed = Verdict(GATE, passed=False, reason="its evidence is incomplete")
     proof: dict[str, Any] = {}
     if not missing:
         try:
             _check_model(entry, models)
             record = models.get(entry.circuit, entry.model_version)
             proof = read_proof(models.proof(record), where=f"model {entry.circuit}")
-            review = _review(platform, config, entry, trust)
+            reviewed = review.verdict(platform, config, entry, trust, later)
             _check_metrics(platform, entry, proof)
         except MlopsError as error:
             missing = (str(error),)
-    return (judge_evidence(missing), review), proof
-
-
-def _review(platform: Platform, config: Config, entry: Entry, trust: TrustRoot) -> Verdict:
-    """Whether each change of the spec was reviewed by a person of the trust root."""
-    verdict = review_verdict(platform, config, entry.circuit, entry.model_version)
-    if four_eyes(platform.ledger.entries(), config.policy) == "off" or not verdict.passed:
-        return verdict
-    stored = platform.dev.evidence.read(entry.circuit, entry.model_version, "pull_request")
-    for change in json.loads(stored)["changes"]:
-        wrote = {change["author"], change["committer"], *change["co_authors"]}
-        writers = {trust.person_of(address) for address in wrote}
-        reviewers = {trust.person_of(address) for address in change["reviewers"]} - {None}
-        if change["reviewers"] and not reviewers - writers:
-            reason = (
-                f"commit {change['commit'][:12]} was reviewed by nobody in trust/roles.yml "
-                "who did not write it"
-            )
-            return Verdict(verdict.gate, passed=False, reason=reason)
-    return verdict
+    return (judge_evidence(missing), reviewed), proof
 
 
 def _check_metrics(platform: Platform, entry: Entry, proof: Mapping[str, Any]) -> None:
@@ -286,8 +272,11 @@ def asked(platform: Platform, view: ReleaseView, manifest: Manifest, request: Op
 def evidence_of(platform: Platform, manifest: Manifest, stage: Stage) -> dict[str, str]:
     """The SHA-256 by kind of the evidence that people sign for a stage."""
     if stage == "registry":
-        moved = platform.dev.evidence.read_release(manifest.release, rollout.EVIDENCE)
-        extra = {} if moved is None else {rollout.EVIDENCE: sha256(moved)}
+        own = {
+            kind: platform.dev.evidence.read_release(manifest.release, kind)
+            for kind in (rollout.EVIDENCE, LATER)
+        }
+        extra = {kind: sha256(data) for kind, data in own.items() if data is not None}
         return evidence_digests(manifest) | extra
     stored = {
         kind: platform.dev.evidence.read_release(manifest.release, kind)

@@ -16,6 +16,7 @@ from mlops_assets.domain.signature import NAMESPACE
 from mlops_assets.flows.gates import circuit_verdicts, judge, read_test_validation
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.release import next_stage
+from mlops_assets.flows.review import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +108,7 @@ def _commits(platform: Platform, manifest: Manifest) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     circuits: dict[str, list[str]] = {}
     for entry in manifest.entries:
-        for change in _review(platform, entry):
+        for change in _review(platform, manifest.release, entry):
             commit = change["commit"]
             circuits.setdefault(commit, []).append(str(entry.circuit))
             found[commit] = {
@@ -120,12 +121,11 @@ def _commits(platform: Platform, manifest: Manifest) -> list[dict[str, str]]:
     return [row | {"circuits": _some(circuits[commit])} for commit, row in found.items()]
 
 
-def _review(platform: Platform, entry: Entry) -> Sequence[Mapping[str, Any]]:
+def _review(platform: Platform, release: str, entry: Entry) -> Sequence[Mapping[str, Any]]:
     if entry.action == "retire":
         return ()
     try:
-        stored = platform.dev.evidence.read(entry.circuit, entry.model_version, "pull_request")
-        changes: Sequence[Mapping[str, Any]] = json.loads(stored)["changes"]
+        changes: Sequence[Mapping[str, Any]] = shown(platform, release, entry)["changes"]
     except (MlopsError, ValueError, KeyError):
         return ()
     return changes

@@ -6,7 +6,6 @@ that is wrong. Nothing here reads Dagster.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from mlops_assets.domain.identifiers import DataVersion, EnvironmentRef
 from mlops_assets.domain.signature import fingerprint
 from mlops_assets.flows.gates import missing_evidence, read_signed
 from mlops_assets.flows.ledger import manifest_of, trust_at
+from mlops_assets.flows.review import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,9 +258,7 @@ class _Trace:
             repository.contains(commit, repository.head()),
             f"config: {commit[:12]} is not in {repository.ref}",
         )
-        review = json.loads(
-            self.platform.dev.evidence.read(self.circuit, self.entry.model_version, "pull_request")
-        )
+        review = shown(self.platform, self.view.release, self.entry)
         changes = review["changes"]
         newest = changes[0] if changes else {}
         return {

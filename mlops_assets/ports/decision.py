@@ -80,6 +80,9 @@ class ConfigRepository(Protocol):
     def log(self, path: str | None, *, since: str | None, until: str) -> Sequence[CommitInfo]:
         """Commits in ``since..until`` that touch ``path``, newest first."""
 
+    def reviews(self, *, since: str | None, until: str) -> Sequence[CommitInfo]:
+        """Commits in ``since..until``, empty ones too, that review earlier ones."""
+
     def commit(
         self, files: Mapping[str, bytes], *, message: str, author: str, branch: str | None
     ) -> str:

@@ -13,22 +13,18 @@ from hypothesis import strategies as st
 
 from mlops_assets.domain.errors import DataError, ModelError
 from mlops_assets.domain.evidence import (
-    PLATFORM_EMAIL,
     REGISTRY_KINDS,
     Evidence,
     digests_by_kind,
     document_bytes,
-    judge_review,
     lineage_document,
     metrics_document,
     on_one_axis,
     proof_of,
-    review_document,
     training_log,
 )
 from mlops_assets.domain.identifiers import CircuitKey, sha256
 from mlops_assets.domain.training_data import TrainingData
-from mlops_assets.ports import CommitInfo
 from mlops_assets_tests.fakes.environment import environment
 from mlops_assets_tests.fakes.model import model_files, model_record
 
@@ -66,31 +62,6 @@ RECORD = model_record(model_files())
 
 def proof(**changes):
     return proof_of(RECORD, json.dumps(PROOF | changes).encode())
-
-
-def commit(author, *, number=1, reviewers=(), co_authors=(), committer=None):
-    return CommitInfo(
-        commit=f"{number:040x}",
-        author=author,
-        committer=committer or author,
-        co_authors=tuple(co_authors),
-        reviewers=tuple(reviewers),
-        subject="Longer horizon",
-        committed_at=START,
-        pull_request=None,
-    )
-
-
-def review(*commits, since=None):
-    document = review_document(
-        CIRCUIT,
-        "plants/P001/C001.yml",
-        commits,
-        since=since,
-        until="f" * 40,
-        root=f"{0:040x}",
-    )
-    return judge_review(document_bytes(document))
 
 
 def training_data(**changes):
@@ -188,55 +159,6 @@ def test_lineage_refuses_links_that_do_not_fit():
         lineage_document(RECORD, training_data(content_digest="0" * 64), fitting, {})
     with pytest.raises(DataError, match="environment"):
         lineage_document(RECORD, training_data(), environment(), {})
-
-
-def test_the_commit_that_made_the_home_needs_no_reviewer():
-    verdict = review(commit(PLATFORM_EMAIL, number=0))
-    assert verdict.passed
-    assert "initial commit by the platform" in verdict.reason
-
-
-def test_no_later_commit_is_the_platforms_own():
-    assert not review(commit(PLATFORM_EMAIL, number=1)).passed
-
-
-def test_a_change_that_somebody_else_reviewed_passes():
-    verdict = review(commit(ANN, reviewers=[BOB]))
-    assert verdict.passed
-    assert f"reviewed by {BOB}" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        commit(ANN),
-        commit(ANN, reviewers=[ANN]),
-        commit(ANN, committer=BOB, reviewers=[BOB]),
-        commit(ANN, co_authors=[BOB], reviewers=[BOB, ANN]),
-    ],
-)
-def test_nobody_reviews_what_they_wrote(change):
-    verdict = review(change)
-    assert not verdict.passed
-    assert 'add the trailer "Reviewed-by: NAME <E-MAIL>"' in verdict.reason
-
-
-def test_one_unreviewed_change_among_reviewed_ones_is_named():
-    verdict = review(commit(ANN, reviewers=[BOB]), commit(EVE, number=7))
-    assert not verdict.passed
-    assert f"{7:040x}"[:12] in verdict.reason
-
-
-def test_no_change_since_the_last_release_needs_no_review():
-    verdict = review(since="e" * 40)
-    assert verdict.passed
-    assert verdict.reason == "plants/P001/C001.yml: unchanged since eeeeeeeeeeee"
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"changes":[{}],"reviewed":true}'])
-def test_a_review_that_cannot_be_read_is_refused(data):
-    with pytest.raises(DataError, match=r"pull_request\.json"):
-        judge_review(data)
 
 
 def test_a_later_origin_wins_an_overlap():

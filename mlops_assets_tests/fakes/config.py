@@ -58,6 +58,9 @@ class FakeConfigRepository:
             if commit not in left and self._touches(commit, path)
         )
 
+    def reviews(self, *, since, until):
+        return tuple(each for each in self.log(None, since=since, until=until) if each.reviews)
+
     def commit(self, files, *, message, author, branch):
         name = branch or self.ref.removeprefix("refs/heads/")
         parent = self.branches.get(self.ref.removeprefix("refs/heads/"))
@@ -76,7 +79,7 @@ class FakeConfigRepository:
             raise StaleError(f"branch {branch} is there with other content: merge or delete it")
         return self.add(tree, parent=parent, branch=name, author=author, message=message)
 
-    def add(self, tree, *, parent, branch, author, message, reviewers=()):
+    def add(self, tree, *, parent, branch, author, message, reviewers=(), reviews=()):
         """Commit a whole tree on a branch, as anybody with git could."""
         commit = hashlib.sha1(f"{len(self.trees)}".encode()).hexdigest()  # noqa: S324 as git does
         self.trees[commit] = dict(tree)
@@ -91,6 +94,7 @@ class FakeConfigRepository:
             subject=message.splitlines()[0],
             committed_at=BEGAN + timedelta(minutes=len(self.trees)),
             pull_request=None,
+            reviews=tuple(reviews),
         )
         return commit
 

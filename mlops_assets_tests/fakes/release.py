@@ -70,7 +70,17 @@ class FakeConfigRepository:
         self.notes = []
         self.add(files, author=PLATFORM_EMAIL)
 
-    def add(self, files, *, author, committer=None, co_authors=(), reviewers=(), message="Change"):
+    def add(
+        self,
+        files,
+        *,
+        author,
+        committer=None,
+        co_authors=(),
+        reviewers=(),
+        reviews=(),
+        message="Change",
+    ):
         """Commit files on top of the head."""
         commit = f"{len(self.infos):040x}"
         before = self.trees[self.head()] if self.infos else {}
@@ -85,6 +95,7 @@ class FakeConfigRepository:
                 subject=message,
                 committed_at=NOW,
                 pull_request=None,
+                reviews=tuple(reviews),
             )
         )
         return commit
@@ -116,6 +127,9 @@ class FakeConfigRepository:
             if path is None or any(n == path or n.startswith(f"{path}/") for n in touched):
                 found.append(info)
         return found[::-1]
+
+    def reviews(self, *, since, until):
+        return [each for each in self.log(None, since=since, until=until) if each.reviews]
 
     def commit(self, files, *, message, author, branch):
         return self.add(files, author=author, message=message)

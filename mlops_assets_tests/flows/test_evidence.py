@@ -11,7 +11,6 @@ import pytest
 from mlops_assets.domain.errors import DataError, MlopsError
 from mlops_assets.domain.evidence import REGISTRY_KINDS, Evidence
 from mlops_assets.domain.identifiers import CircuitKey, sha256
-from mlops_assets.flows import evidence
 from mlops_assets.flows.evidence import collect, collect_all
 from mlops_assets_tests.fakes.evidence import FakeEvidenceStore, FakeNotebookRenderer
 from mlops_assets_tests.fakes.trained_home import NOW, TrainedHome
@@ -159,27 +158,6 @@ def test_a_model_of_a_commit_that_is_gone_has_no_lineage(home):
     record = replace(home.records[C1], config_commit="f" * 40)
     with pytest.raises(MlopsError, match="which is not in refs/heads/main"):
         collect(home.platform, home.config, home.circuits[0], record, home.renderer, now=NOW)
-
-
-def test_review_is_asked_of_the_stored_evidence(home):
-    collect(home.platform, home.config, home.circuits[0], home.records[C1], home.renderer, now=NOW)
-    verdict = evidence.review_verdict(home.platform, home.config, C1, 1)
-    assert verdict.passed
-    assert "initial commit by the platform" in verdict.reason
-
-
-def test_with_four_eyes_off_an_unreviewed_change_passes_loudly(home):
-    store = home.store
-    document = {"changes": [{"review": ""}], "reviewed": False, "reason": "commit has no review"}
-    store.put(C1, 1, {"pull_request.json": json.dumps(document).encode()}, b"{}")
-    assert not evidence.review_verdict(home.platform, home.config, C1, 1).passed
-
-    home.platform.ledger.append("initialised", "platform", {"four_eyes": "off"}, NOW)
-    policy = replace(home.config.policy, four_eyes="off")
-    config = replace(home.config, policy=policy)
-    verdict = evidence.review_verdict(home.platform, config, C1, 1)
-    assert verdict.passed
-    assert verdict.reason == "UNREVIEWED, four eyes off: commit has no review"
 
 
 @pytest.mark.slow

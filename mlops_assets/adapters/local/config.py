@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.local.commit import FIELDS, read_commit
 from mlops_assets.adapters.local.files import flush_folder, locked, read_bytes, write_atomic
 from mlops_assets.adapters.local.git import Git, GitError
 from mlops_assets.domain.errors import ConfigError, HomeError, Problem, StaleError
 from mlops_assets.domain.identifiers import checked_commit
-from mlops_assets.ports import CommitInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from mlops_assets.ports import CommitInfo
 
 NOTES_REF = "refs/notes/mlops-ledger"
 
@@ -27,22 +28,6 @@ _ABSENT = "0" * 40
 _MAXIMUM_FILE = 1024 * 1024
 _REGULAR = {"100644", "100755"}
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*")
-_ADDRESS = re.compile(r"<([^<>\s]+@[^<>\s]+)>")
-_PULL_REQUEST = re.compile(
-    r"Merged PR (?P<a>\d+)|Merge pull request #(?P<b>\d+)|\(#(?P<c>\d+)\)\s*$"
-)
-# One record a commit; a commit message holds no NUL byte, so NUL ends every field.
-_FIELDS = (
-    "%H",
-    "%ae",
-    "%ce",
-    "%cI",
-    "%s",
-    "%(trailers:key=Co-authored-by,valueonly,separator=%x1f)",
-    "%(trailers:key=Reviewed-by,valueonly,separator=%x1f)",
-    "%(trailers:key=Pull-request,valueonly,separator=%x1f)",
-    "%P",
-)
 
 
 class GitConfigRepository:
@@ -148,23 +133,15 @@ class GitConfigRepository:
         Who reviewed a merge into the watched line reviewed the commits that it brought.
         """
         where = f"{self._prefix()}{path or ''}"
-        printed = self._git().run(
-            "log",
-            "-z",
+        records = self._records(
             "--full-history",
             "--show-pulls",
-            "--no-mailmap",
-            "--no-notes",
-            "--format=" + "%x00".join(_FIELDS),
             checked_commit(until),
             *([f"^{checked_commit(since)}"] if since else []),
             "--",
             *([f":(top,literal){where}"] if where else []),
         )
-        parts = printed.decode("utf-8", "replace").split("\0")[:-1]
-        size = len(_FIELDS)
-        records = [parts[start : start + size] for start in range(0, len(parts), size)]
-        found = [_commit_info(record[:-1]) for record in records]
+        found = [read_commit(record[:-1]) for record in records]
         merges = {
             commit.commit: commit.reviewers
             for commit, record in zip(found, records, strict=True)
@@ -177,6 +154,25 @@ class GitConfigRepository:
             else one
             for one in found
         )
+
+    def reviews(self, *, since: str | None, until: str) -> Sequence[CommitInfo]:
+        """Commits of the whole repository in ``since..until`` that review earlier ones."""
+        records = self._records(
+            "--regexp-ignore-case",
+            "--grep=^Reviews:",
+            checked_commit(until),
+            *([f"^{checked_commit(since)}"] if since else []),
+            "--",
+        )
+        found = (read_commit(record[:-1]) for record in records)
+        return tuple(commit for commit in found if commit.reviews)
+
+    def _records(self, *which: str) -> list[list[str]]:
+        """Return the fields of each commit that ``git log`` lists."""
+        shape = ("-z", "--no-mailmap", "--no-notes", "--format=" + "%x00".join(FIELDS))
+        printed = self._git().run("log", *shape, *which)
+        parts = printed.decode("utf-8", "replace").split("\0")[:-1]
+        return [parts[start : start + len(FIELDS)] for start in range(0, len(parts), len(FIELDS))]
 
     def _brought(
         self, merges: Mapping[str, tuple[str, ...]], since: str | None, until: str
@@ -370,31 +366,3 @@ def _batched(printed: bytes) -> Iterator[bytes]:
         size = int(printed[place:end].split()[2])
         yield printed[end + 1 : end + 1 + size]
         place = end + 1 + size + 1
-
-
-def _commit_info(fields: Sequence[str]) -> CommitInfo:
-    commit, author, committer, at, subject, co_authors, reviewers, pull_request = fields
-    merged = _PULL_REQUEST.search(subject)
-    number = pull_request.split("\x1f")[0].strip()
-    if not number and merged:
-        number = next(group for group in merged.groups() if group)
-    return CommitInfo(
-        commit=checked_commit(commit),
-        author=author.casefold(),
-        committer=committer.casefold(),
-        # Who cannot be read is kept as written: an unknown author refuses, a missing one would not.
-        co_authors=tuple(_address(text) or text.casefold() for text in _several(co_authors)),
-        reviewers=tuple(found for text in _several(reviewers) if (found := _address(text))),
-        subject=subject,
-        committed_at=datetime.fromisoformat(at).astimezone(UTC),
-        pull_request=number or None,
-    )
-
-
-def _several(text: str) -> Iterable[str]:
-    return [part.strip() for part in text.split("\x1f") if part.strip()]
-
-
-def _address(text: str) -> str | None:
-    found = _ADDRESS.search(text)
-    return found[1].casefold() if found else None

@@ -125,6 +125,30 @@ def test_who_reviewed_a_merge_reviewed_what_it_brought_and_nothing_else(reposito
     assert reviewers["Pushed"] == ()
 
 
+def test_a_commit_that_reviews_earlier_ones_may_be_empty(repository, folder):
+    first = repository.head()
+    trailers = ["--trailer", f"Reviews: {first}", "--trailer", f"reviews: {'e' * 40}"]
+    reviewed = ["--trailer", "Reviewed-by: Ann <ann@x.example>"]
+    git(folder, "commit", "-q", "--allow-empty", "-m", "Review", *trailers, *reviewed)
+    git(folder, "commit", "-q", "--allow-empty", "-m", "Reviews: are no trailer here\n\nNo.")
+    head = repository.head()
+    (found,) = repository.reviews(since=None, until=head)
+    assert found.reviews == (first, "e" * 40)
+    assert found.reviewers == ("ann@x.example",)
+    assert repository.reviews(since=found.commit, until=head) == ()
+    assert repository.log("a.yml", since=first, until=head) == ()
+
+
+def test_a_part_of_a_larger_repository_is_reviewed_by_the_whole(tmp_path):
+    whole = GitConfigRepository.create(tmp_path / "project")
+    whole.commit({"config/a.yml": b"1\n"}, message="B", author=PLATFORM, branch=None)
+    first = whole.head()
+    git(tmp_path / "project", "commit", "-q", "--allow-empty", "-m", f"R\n\nReviews: {first}")
+    part = GitConfigRepository(tmp_path / "project" / "config")
+    (found,) = part.reviews(since=None, until=part.head())
+    assert found.reviews == (first,)
+
+
 def test_a_part_of_a_larger_repository_sees_only_itself(tmp_path):
     whole = GitConfigRepository.create(tmp_path / "project")
     whole.commit(
