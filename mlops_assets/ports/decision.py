@@ -37,7 +37,10 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitInfo:
-    """One commit of the config repository. People are e-mail addresses."""
+    """One commit of the config repository. People are e-mail addresses.
+
+    ``reviews`` names earlier commits that its reviewers have reviewed too.
+    """
 
     commit: str
     author: str
@@ -47,6 +50,7 @@ class CommitInfo:
     subject: str
     committed_at: datetime
     pull_request: str | None
+    reviews: tuple[str, ...] = ()
 
 
 class ConfigRepository(Protocol):
