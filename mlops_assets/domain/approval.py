@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.domain import signature as sshsig
-from mlops_assets.domain.canonical import expect_fields, moment_text, read_canonical
+from mlops_assets.domain.canonical import expect_fields, moment_text, read_canonical, shown
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import (
     CircuitKey,
@@ -323,9 +323,3 @@ def check_window(request: OpenRequest, now: datetime) -> None:
             f"the request expired at {moment_text(request.expires_at)}: "
             f"request {request.stage} again",
         )
-
-
-def shown(said: object, length: int = 64) -> str:
-    """Return what a stranger wrote as a part of one line that is safe to print."""
-    text = str(said)
-    return (text if text.isprintable() else repr(text)[1:-1])[:length]

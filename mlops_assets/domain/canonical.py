@@ -49,6 +49,16 @@ def expect_fields(value: object, fields: set[str], *, what: str) -> dict[str, An
     return value
 
 
+def shown(said: object, length: int = 64) -> str:
+    r"""Return what a stranger wrote as a part of one line that is safe to print.
+
+    >>> print(shown("r-1\x1b[2J"))
+    r-1\x1b[2J
+    """
+    text = str(said)
+    return (text if text.isprintable() else repr(text)[1:-1])[:length]
+
+
 def whole_second(moment: datetime) -> datetime:
     """Return a moment in UTC without its fraction of a second."""
     return moment.astimezone(UTC).replace(microsecond=0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.ledger import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,15 +51,8 @@ class History:
         self.requests: dict[str, LedgerEntry] = {}
         self._rolled_back: dict[tuple[str, str], int] = {}
         for entry in entries:
-            match entry.event:
-                case "deployed":
-                    self._deploy(entry, entry.data["circuits"])
-                case "failed":
-                    self._deploy(entry, entry.data.get("deployed", ()))
-                case "rolled_back":
-                    self._roll_back(entry)
-                case _:
-                    pass
+            with well_formed(entry):
+                self._add(entry)
 
     def rolled_back_by(self, operator: str, release: str) -> int | None:
         """The first entry by which somebody rolled back from a release."""
@@ -68,6 +62,17 @@ class History:
         """Circuits whose newest change is a rollback that any of these was part of."""
         events = {self.steps[circuit].seq for circuit in circuits if circuit in self.steps}
         return {circuit for circuit, step in self.steps.items() if step.seq in events}
+
+    def _add(self, entry: LedgerEntry) -> None:
+        match entry.event:
+            case "deployed":
+                self._deploy(entry, entry.data["circuits"])
+            case "failed":
+                self._deploy(entry, entry.data.get("deployed", ()))
+            case "rolled_back":
+                self._roll_back(entry)
+            case _:
+                pass
 
     def _deploy(self, entry: LedgerEntry, keys: Iterable[str]) -> None:
         release, retired = entry.data["release"], set(entry.data.get("retired", ()))

@@ -7,6 +7,7 @@ every change inside the log; its head, anchored outside after each append, shows
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mlops_assets.domain.canonical import (
     moment_text,
     read_canonical,
     read_moment,
+    shown,
     whole_second,
 )
 from mlops_assets.domain.errors import RefusedError
@@ -22,7 +24,7 @@ from mlops_assets.domain.identifiers import IdentifierError, canonical_json, sha
 from mlops_assets.domain.release import LedgerEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 GENESIS = "0" * 64
@@ -100,6 +102,19 @@ def _read_line(line: bytes, seq: int) -> LedgerEntry:
     if not texts or type(document["seq"]) is not int or not isinstance(document["data"], dict):
         raise RefusedError("E_CHAIN", f"{what} has a field of the wrong type")
     return LedgerEntry(**(document | {"at": at}))
+
+
+@contextmanager
+def well_formed(entry: LedgerEntry) -> Iterator[None]:
+    """Refuse an entry by its number where its data turn out not to be those of its event."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RefusedError(
+            "E_LEDGER",
+            f"ledger entry {entry.seq}: {shown(entry.event)}, but its data are not those of such "
+            "an entry: no platform wrote it; see `mlops verify`",
+        ) from error
 
 
 def anchor_of(entry: LedgerEntry) -> str:

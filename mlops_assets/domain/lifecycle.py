@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.canonical import read_moment
+from mlops_assets.domain.canonical import read_moment, shown
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.ledger import well_formed
 from mlops_assets.domain.release import (
     AWAITING,
     BEFORE_REQUEST,
@@ -41,27 +42,34 @@ def fold(entries: Iterable[LedgerEntry], now: datetime | None) -> tuple[ReleaseV
     """
     views: dict[str, ReleaseView] = {}
     for entry in entries:
-        if entry.event == "released":
-            if entry.data["release"] in views:
-                raise _impossible(entry, "is there already")
-            views[entry.data["release"]] = _released(entry)
-        elif entry.event == "rolled_back":
-            _roll_back(views, entry)
-        elif change := _CHANGES.get(entry.event):
-            view = views.get(entry.data["release"])
-            if view is None:
-                raise _impossible(entry, "was never created")
-            view = _lapse(view, entry.at) if entry.event == "requested" else view
-            views[view.release] = change(view, entry)
-            if entry.event in ("deployed", "failed"):
-                _supersede(views, views[view.release])
+        with well_formed(entry):
+            _apply(views, entry)
     if now is None:
         return tuple(views.values())
     return tuple(_lapse(view, now) for view in views.values())
 
 
+def _apply(views: dict[str, ReleaseView], entry: LedgerEntry) -> None:
+    if entry.event == "released":
+        if entry.data["release"] in views:
+            raise _impossible(entry, "is there already")
+        views[entry.data["release"]] = _released(entry)
+    elif entry.event == "rolled_back":
+        _roll_back(views, entry)
+    elif entry.event == "unheld":
+        _let_go({}, entry)
+    elif change := _CHANGES.get(entry.event):
+        view = views.get(entry.data["release"])
+        if view is None:
+            raise _impossible(entry, "was never created")
+        view = _lapse(view, entry.at) if entry.event == "requested" else view
+        views[view.release] = change(view, entry)
+        if entry.event in ("deployed", "failed"):
+            _supersede(views, views[view.release])
+
+
 def _impossible(entry: LedgerEntry, why: str) -> RefusedError:
-    release = entry.data.get("release")
+    release = shown(entry.data.get("release"))
     return RefusedError("E_LEDGER", f"ledger entry {entry.seq}: {entry.event}, but {release} {why}")
 
 
@@ -197,7 +205,7 @@ def _in_test(view: ReleaseView) -> bool:
 
 def _tested(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
     _expect(view, entry, _in_test(view))
-    return _done(view, "tested")
+    return replace(_done(view, "tested"), test_evidence=entry.data.get("evidence"))
 
 
 def _deployed(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
@@ -247,9 +255,9 @@ def _supersede(views: dict[str, ReleaseView], winner: ReleaseView) -> None:
 def _roll_back(views: dict[str, ReleaseView], entry: LedgerEntry) -> None:
     """Nothing is refused here: a rollback may come before a killed deployment was recorded."""
     for key, step in entry.data["circuits"].items():
-        view = views.get(step["from"])
+        circuit, view = CircuitKey.parse(key), views.get(step["from"])
         if view is not None:
-            gone = tuple(sorted({*view.rolled_back, CircuitKey.parse(key)}))
+            gone = tuple(sorted({*view.rolled_back, circuit}))
             views[view.release] = _settled(replace(view, rolled_back=gone))
 
 
@@ -272,14 +280,19 @@ def holds(entries: Iterable[LedgerEntry]) -> Mapping[CircuitKey, frozenset[str]]
     """Return the model digests that each circuit was rolled back from and nobody unheld."""
     held: dict[CircuitKey, frozenset[str]] = {}
     for entry in entries:
-        if entry.event == "rolled_back":
-            for key, digest in entry.data.get("held", {}).items():
-                circuit = CircuitKey.parse(key)
-                held[circuit] = held.get(circuit, frozenset()) | {digest}
-        elif entry.event == "unheld":
-            for key in entry.data["circuits"]:
-                held.pop(CircuitKey.parse(key), None)
+        with well_formed(entry):
+            if entry.event == "rolled_back":
+                for key, digest in entry.data.get("held", {}).items():
+                    circuit = CircuitKey.parse(key)
+                    held[circuit] = held.get(circuit, frozenset()) | {digest}
+            elif entry.event == "unheld":
+                _let_go(held, entry)
     return held
+
+
+def _let_go(held: dict[CircuitKey, frozenset[str]], entry: LedgerEntry) -> None:
+    for key in entry.data["circuits"]:
+        held.pop(CircuitKey.parse(key), None)
 
 
 def find(views: Sequence[ReleaseView], release: str) -> ReleaseView:

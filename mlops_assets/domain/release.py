@@ -110,7 +110,8 @@ class ReleaseView:
     ``begun`` is a stage that consumed its request and has not ended; ``deployed`` the circuits it
     put live (a release that failed in production may have put some), ``rolled_back`` those of them
     that were rolled back from it; ``failed`` the reasons by circuit. ``lapsed`` is the nonce of a
-    request that ran out and is not recorded as expired yet.
+    request that ran out and is not recorded as expired yet. ``test_evidence`` is the SHA-256 of the
+    test stage's result, once it passed.
     """
 
     release: str
@@ -133,6 +134,7 @@ class ReleaseView:
     superseded_by: str | None = None
     superseded_recorded: bool = False
     lapsed: str | None = None
+    test_evidence: str | None = None
 
     @property
     def open(self) -> bool:
