@@ -148,7 +148,7 @@ def readings(
             now=home.now(),
             landing=home.landing(),
             progress=RunProgress(context, home.progress),
-            trained_until=trained_until(platform.dev.training_data, wanted.circuits),
+            trained_until=lambda: trained_until(platform.dev.training_data, wanted.circuits),
         )
         home.answers["readings"] = report
         fact, data_now = readings_fact(platform), home.data_now()

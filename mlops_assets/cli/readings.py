@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops_assets.cli.option import explains
+from mlops_assets.cli.option import circuit_option, explains
+from mlops_assets.cli.session import table
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -43,4 +44,68 @@ def ingest(session: Session, raw: Path | None) -> None:
     session.answer(document, lines)
 
 
-COMMANDS = (ingest,)
+@click.command()
+@circuit_option
+@explains
+def restatements(session: Session, circuits: tuple[str, ...]) -> None:
+    """Readings that changed after training, and every training set and model built on them.
+
+    With --circuit, each change as it was recorded, with its old and its new value.
+    """
+    from mlops_assets.flows.readings import data_now
+    from mlops_assets.flows.restatement import overview, recorded
+
+    platform, config = session.platform, session.desired()
+    chosen = session.circuits(circuits, sorted(config.circuits)) if circuits else None
+    present = data_now(platform.kind, platform.lake, session.now())
+    document = [
+        {
+            "circuit": row.circuit,
+            "hours": len({cell.timestamp for each in row.data for cell in each.cells}),
+            "first": min(each.first for each in row.data),
+            "last": max(each.last for each in row.data),
+            "training_data": [str(each.data_version) for each in row.data],
+            "models": [
+                {
+                    "version": model.version,
+                    "data_version": str(model.data_version),
+                    "live": model.live is not None,
+                    "release": model.live,
+                    "wanted": model.wanted,
+                }
+                for model in row.models
+            ],
+            "command": row.command if row.matters else None,
+            **({"changes": recorded(platform.lake, [row.circuit])} if chosen is not None else {}),
+        }
+        for row in overview(platform, config, chosen, data_now=present)
+    ]
+    session.answer(document, lambda: _restated(document))
+
+
+def _restated(document: list[dict[str, Any]]) -> list[str]:
+    if not document:
+        return ["no training set holds a reading that changed since"]
+    rows = [
+        {
+            **row,
+            "models": [
+                f"{model['version']}{' live' if model['live'] else ''}" for model in row["models"]
+            ],
+        }
+        for row in document
+    ]
+    lines = table(rows, ("circuit", "hours", "first", "last", "training_data", "models"))
+    for row in document:
+        lines += [
+            f"{row['circuit']}  {change['timestamp']}  {change['column']}: "
+            f"{change['old_value']} became {change['new_value']}, from {change['source']}"
+            for change in row.get("changes", ())
+        ]
+    return lines + [row["command"] for row in document if row["command"]]
+
+
+COMMANDS = (
+    restatements,
+    ingest,
+)

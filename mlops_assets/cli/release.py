@@ -48,9 +48,19 @@ def release() -> None:
 @circuit_option
 @click.option("--without", multiple=True, metavar="KEY", help="Leave a circuit out.")
 @click.option("--unhold", multiple=True, metavar="KEY", help="Release a held model again.")
+@click.option(
+    "--acknowledge-restatements",
+    "acknowledge",
+    is_flag=True,
+    help="Let people sign models whose readings changed since, the changes named in the release.",
+)
 @explains
 def create(
-    session: Session, circuits: tuple[str, ...], without: tuple[str, ...], unhold: tuple[str, ...]
+    session: Session,
+    circuits: tuple[str, ...],
+    without: tuple[str, ...],
+    unhold: tuple[str, ...],
+    acknowledge: bool,  # noqa: FBT001 click passes it by name
 ) -> None:
     """Cut a release of named circuits, or of all whose wanted model is not live."""
     from mlops_assets.flows.deployment import live_deployments
@@ -65,6 +75,7 @@ def create(
         chosen,
         without=session.circuits(without, known),
         unhold=session.circuits(unhold, known),
+        acknowledge=acknowledge,
         now=session.now(),
         actor="platform",
     )

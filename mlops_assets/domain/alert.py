@@ -32,6 +32,7 @@ Kind = Literal[
     "degraded",
     "plant_silent",
     "no_forecast",
+    "restated",
 ]
 Channel = Literal["file", "webhook", "mail"]
 
@@ -45,6 +46,7 @@ SEVERITY: Mapping[Kind, Severity] = {
     "degraded": "critical",
     "plant_silent": "critical",
     "no_forecast": "critical",
+    "restated": "warning",
 }
 RECURRING: frozenset[Kind] = frozenset({"degraded", "plant_silent"})
 # A receiver that takes nothing for so long gets no more of what was raised before.

@@ -220,7 +220,8 @@ def restatements(
 ) -> pl.DataFrame:
     """Return the changed cells that some training set already holds.
 
-    ``trained_until`` is the end, exclusive, of what each circuit's training data cover.
+    ``trained_until`` is the end, exclusive, of what each circuit's training data cover. A cell that
+    was empty before is none: nothing learned from it.
     """
     import polars as pl
 
@@ -238,7 +239,7 @@ def restatements(
     )
     return (
         changed.join(ends, on=["plant_id", "circuit_id"])
-        .filter(pl.col("timestamp") < pl.col("_end"))
+        .filter(pl.col("timestamp") < pl.col("_end"), pl.col("old_value").is_not_null())
         .drop("_end")
         .sort([*KEY, "column"])
     )

@@ -61,7 +61,9 @@ class Entry:
 
     ``action`` deploy needs all fields; retire has only the circuit, ``config_commit`` and
     ``replaces``. ``replaces`` is the release whose deployment was live when this one was made.
-    The fallback ladder is ``previous_model_*`` and ``seasonal_naive_hours``.
+    The fallback ladder is ``previous_model_*`` and ``seasonal_naive_hours``. ``restated`` is there
+    only where the model learned from readings that changed since: the digest of these changes
+    (`restatement.Restatement`), which people acknowledge by signing.
     """
 
     circuit: CircuitKey
@@ -82,6 +84,7 @@ class Entry:
     previous_model_digest: str | None = None
     seasonal_naive_hours: int = 24
     serving: Serving | None = None
+    restated: str | None = None
 
     def document(self) -> dict[str, Any]:
         """Return this circuit's part of the manifest."""
@@ -96,6 +99,8 @@ class Entry:
         for field in fields(self):
             if field.name not in _RETIRE_FIELDS:
                 document[field.name] = getattr(self, field.name)
+        if self.restated is None:
+            del document["restated"]
         document["evidence"] = dict(self.evidence or {})
         document["serving"] = _serving_document(self.serving) if self.serving else None
         return document
@@ -189,6 +194,8 @@ def _read_entry(value: object) -> Entry:
     if action not in ("deploy", "retire"):
         raise IdentifierError("a manifest entry's action is neither deploy nor retire")
     names = {field.name for field in fields(Entry)} if action == "deploy" else _RETIRE_FIELDS
+    if isinstance(value, dict) and "restated" not in value:
+        names = names - {"restated"}
     entry = expect_fields(value, names, what="a manifest entry")
     circuit = CircuitKey.parse(_text(entry["circuit"], "circuit"))
     what = f"the manifest's entry for {circuit}"
@@ -202,6 +209,8 @@ def _read_entry(value: object) -> Entry:
         return Entry(**entry)
     _check_model(entry, what)
     _check_evidence(entry["evidence"], what)
+    if "restated" in entry:
+        _digest(entry["restated"], f"{what}: restated")
     entry["serving"] = _read_serving(entry["serving"], what)
     return Entry(**entry)
 

@@ -203,6 +203,24 @@ def no_forecast(
     )
 
 
+def restated(
+    slice_id: str, circuits: Mapping[CircuitKey, str], command: str, plants: Mapping[str, Plant]
+) -> Alert:
+    """One slice changed readings that models learned from: they may learn them again."""
+    names = [str(circuit) for circuit in circuits]
+    return _about(
+        "restated",
+        slice_id,
+        plants_of(circuits),
+        plants,
+        subject=f"readings changed under the models of {some(names)}",
+        says=f"Slice {slice_id[:12]} changed readings that models of {_count(names)} learned from. "
+        "They serve as before; a release of them is refused until it acknowledges this.\n"
+        + "\n".join(f"{key}: {what}" for key, what in circuits.items()),
+        command=command,
+    )
+
+
 def sign_command(request: OpenRequest) -> str:
     """Return the one command that approves an open request."""
     return (
@@ -242,5 +260,5 @@ def _wish(view: ReleaseView, request: OpenRequest) -> str:
     )
 
 
-def _count(circuits: Sequence[CircuitKey]) -> str:
+def _count(circuits: Sequence[CircuitKey | str]) -> str:
     return "1 circuit" if len(circuits) == 1 else f"{len(circuits)} circuits"

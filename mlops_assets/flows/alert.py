@@ -347,10 +347,24 @@ def _first_deployed(state: _State) -> Mapping[CircuitKey, datetime]:
     return since
 
 
+def _restated(state: _State) -> Iterator[Alert]:
+    """Slices that changed what a serving or a wanted model learned, each told once."""
+    from mlops_assets.flows.restatement import causes, refresh_command
+
+    found = causes(state.platform, state.config, data_now=state.data_now)
+    for slice_id, circuits in found.items():
+        specs = [
+            state.config.circuits[key].spec for key in circuits if key in state.config.circuits
+        ]
+        command = refresh_command(list(circuits), specs, state.data_now)
+        yield occasion.restated(slice_id, circuits, command, state.config.plants)
+
+
 _SOURCES: tuple[tuple[Callable[[_State], Iterable[Alert]], frozenset[Kind]], ...] = (
     (_releases, frozenset({"release_failed", "release_errored", "approval_expired"})),
     (_approvals, frozenset({"approval_requested", "approval_reminder"})),
     (_degraded, frozenset({"degraded"})),
     (_silent_plants, frozenset({"plant_silent"})),
     (_missing_forecasts, frozenset({"no_forecast"})),
+    (_restated, frozenset({"restated"})),
 )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import PLATFORM, WINDOW_HOURS
 from mlops_assets.domain.canonical import moment_text
-from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.domain.errors import MlopsError, RefusedError, StaleError
 from mlops_assets.domain.evidence import REGISTRY_KINDS
 from mlops_assets.domain.identifiers import CircuitKey, decimal_text
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.manifest import Entry, Manifest, Serving
+from mlops_assets.domain.restatement import EVIDENCE, evidence_bytes
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.gates import read_signed
 from mlops_assets.flows.ledger import four_eyes, manifest_of, trust_at
+from mlops_assets.flows.restatement import under_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +45,7 @@ class Bench:
     held: Mapping[CircuitKey, frozenset[str]]
     live: Mapping[CircuitKey, Deployment]
     effective: Callable[[Circuit], Circuit]
+    acknowledge: bool = False
 
     @classmethod
     def at(
@@ -53,8 +56,12 @@ class Bench:
         *,
         unhold: Sequence[CircuitKey] = (),
         actor: str = PLATFORM,
+        acknowledge: bool = False,
     ) -> Bench:
-        """Read the bench; the caller holds the ledger."""
+        """Read the bench; the caller holds the ledger.
+
+        With ``acknowledge`` entries carry the digest of what changed under their models.
+        """
         from mlops_assets.flows.deployment import live_deployments
         from mlops_assets.flows.model import effective, first_readings
 
@@ -75,6 +82,7 @@ class Bench:
             held=lifecycle.holds(entries),
             live=live_deployments(platform.prod),
             effective=lambda circuit: effective(circuit, firsts),
+            acknowledge=acknowledge,
         )
 
     def entries(self, keys: set[CircuitKey]) -> tuple[list[Entry], dict[CircuitKey, str]]:
@@ -88,6 +96,14 @@ class Bench:
                 refused[key] = str(error)
             else:
                 made += [entry] if entry else []
+        if self.acknowledge:
+            found = under_entries(self.platform, made)
+            made = [
+                replace(entry, restated=found[entry.circuit].digest)
+                if entry.circuit in found
+                else entry
+                for entry in made
+            ]
         return made, refused
 
     def _entry(self, key: CircuitKey) -> Entry | None:
@@ -168,7 +184,7 @@ class Bench:
         for view in self.views:
             if view.open and entry.circuit in view.circuits:
                 other = self.manifests[view.release].entry(entry.circuit)
-                if _target(other) == _target(entry):
+                if _target(other) == _target(entry) and entry.restated in {None, other.restated}:
                     return True
         return False
 
@@ -207,9 +223,24 @@ class Bench:
         if copied := self._copied_approval(manifest):
             data["copied_approval"] = copied
         ledger = self.platform.ledger
+        self._keep_acknowledged(manifest)
         ledger.put("releases", f"{manifest.release}.json", manifest.to_bytes())
         ledger.append("released", actor, data, self.now)
         return manifest.release, manifest.circuits
+
+    def _keep_acknowledged(self, manifest: Manifest) -> None:
+        """Keep in full what a release acknowledges, so that people can read what they sign."""
+        acknowledged = [entry for entry in manifest.entries if entry.restated is not None]
+        if not acknowledged:
+            return
+        found = under_entries(self.platform, acknowledged)
+        for entry in acknowledged:
+            if entry.circuit not in found or found[entry.circuit].digest != entry.restated:
+                raise StaleError(
+                    f"{entry.circuit}: its readings changed while the release was cut; run it again"
+                )
+        data = evidence_bytes(manifest.release, list(found.values()))
+        self.platform.dev.evidence.put_release(manifest.release, EVIDENCE, data)
 
     def _copied_approval(self, manifest: Manifest) -> dict[str, Any] | None:
         """The registry approval of a release that failed in test, for the same entries without it.

@@ -32,7 +32,7 @@ from mlops_assets.domain.identifiers import EnvironmentRef, sha256
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.proof import read_proof
 from mlops_assets.domain.review import GATE, LATER
-from mlops_assets.flows import review, rollout
+from mlops_assets.flows import restatement, review, rollout
 from mlops_assets.flows.ledger import (
     authors_of,
     four_eyes,
@@ -81,8 +81,10 @@ def before_request(
 ) -> tuple[Verdict, ...]:
     """What must hold before people may sign, and still when the stage begins."""
     base = judge_base(stale_circuits(platform, view, manifest))
+    # What has begun is finished or failed: a half deployment is worse than corrected readings.
+    begun = view.begun is not None and view.begun.stage == stage
     if stage == "registry":
-        judged = circuit_verdicts(platform, config, manifest)
+        judged = circuit_verdicts(platform, config, manifest, begun=begun)
         merged = by_gate({str(key): verdicts for key, verdicts in judged.items()})
         rolled_out = rollout.verdict(platform, manifest)
         return (
@@ -94,6 +96,7 @@ def before_request(
     verdicts = (
         _artifacts(manifest, platform.registry.models, platform.registry.environments),
         _same_policy(platform, config, manifest),
+        *(() if begun else restatement.merged(platform, manifest.entries)),
         base,
     )
     if stage == "test":
@@ -102,12 +105,13 @@ def before_request(
 
 
 def circuit_verdicts(
-    platform: Platform, config: Config, manifest: Manifest
+    platform: Platform, config: Config, manifest: Manifest, *, begun: bool = False
 ) -> dict[CircuitKey, tuple[Verdict, ...]]:
     """Evidence, review and figures of each circuit that is deployed, judged one by one."""
     trust = trust_at(platform.config)
     lineage = confirm(platform, manifest.entries)
     later = review.kept(platform, manifest.release)
+    restated = {} if begun else restatement.verdicts(platform, manifest.entries)
     proved = {
         entry.circuit: _proved(platform, config, entry, trust, later)
         for entry in manifest.entries
@@ -118,7 +122,12 @@ def circuit_verdicts(
         {str(key): proof for key, (_, proof) in proved.items() if proof}, limits.champion_margin
     )
     return {
-        key: (*verdicts, lineage[key], *judge_model(proof, limits, compared.get(str(key))))
+        key: (
+            *verdicts,
+            lineage[key],
+            *([restated[key]] if key in restated else []),
+            *judge_model(proof, limits, compared.get(str(key))),
+        )
         for key, (verdicts, proof) in proved.items()
     }
 

@@ -11,6 +11,7 @@ from mlops_assets.domain.circuit import STEP
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.evidence import Proof, proof_of
 from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
+from mlops_assets.domain.restatement import EVIDENCE, acknowledged_cells
 from mlops_assets.domain.scoring import backtest_chart
 from mlops_assets.domain.signature import NAMESPACE
 from mlops_assets.flows.gates import circuit_verdicts, judge, read_test_validation
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Plots of more circuits than this show fewer origins, so that the page stays small.
 _MANY = 40
+# Of acknowledged changes so many are shown; the release's evidence has them all.
+_CELLS = 20
 
 
 def page(platform: Platform, config: Config, release: str, *, now: datetime) -> bytes:
@@ -193,7 +196,7 @@ def _part(
         changes=f"model version {entry.model_version} ({entry.forecaster}), "
         + (f"replaces {entry.replaces}" if entry.replaces else "the first deployment"),
         chain=_chain(entry, release),
-        facts=_facts(platform, entry),
+        facts=[*_facts(platform, entry), *_acknowledged(platform, entry, release)],
         model=proof.metrics if proof else None,
         floor=proof.floor if proof else None,
         incumbent=proof.incumbent if proof else None,
@@ -237,6 +240,23 @@ def _facts(platform: Platform, entry: Entry) -> list[tuple[str, str]]:
         ("if the model fails", fallback),
         ("executed notebook", f"{evidence}/scoring_notebook.html"),
     ]
+
+
+def _acknowledged(platform: Platform, entry: Entry, release: str) -> list[tuple[str, str]]:
+    """What changed under the model, as those who sign acknowledge it."""
+    if entry.restated is None:
+        return []
+    stored = platform.dev.evidence.read_release(release, EVIDENCE)
+    try:
+        cells = acknowledged_cells(json.loads(stored or b""), entry)
+    except (ValueError, KeyError, TypeError) as error:
+        return [("acknowledged changes", f"UNREADABLE: {error}; digest {entry.restated}")]
+    rows = [
+        (f"{moment} {column}", f"{learned} was learned, {now or 'nothing'} is there now")
+        for moment, column, learned, now in cells[:_CELLS]
+    ]
+    more = f", the first {_CELLS} below" if len(cells) > _CELLS else ""
+    return [("acknowledged changes", f"{len(cells)} values, digest {entry.restated}{more}"), *rows]
 
 
 def _way_back(plan: Mapping[str, Any], circuit: str) -> str:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Circuit, Config, Spec
     from mlops_assets.domain.deployment import Deployment
-    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.model import ModelRecord
     from mlops_assets.domain.release import LedgerEntry, ReleaseView
+    from mlops_assets.flows.restatement import Stale
     from mlops_assets.ports import ConfigRepository, Platform
 
 Action = Literal["train", "redeploy", "retire", "none"]
@@ -100,6 +101,7 @@ def plan(platform: Platform, config: Config, *, now: datetime) -> list[PlanLine]
     from mlops_assets.flows.ledger import manifest_of, views
     from mlops_assets.flows.model import first_readings
     from mlops_assets.flows.readings import data_now
+    from mlops_assets.flows.restatement import stale_data
 
     known = views(platform, now)
     desk = _Desk(
@@ -111,6 +113,7 @@ def plan(platform: Platform, config: Config, *, now: datetime) -> list[PlanLine]
         held=holds(platform.ledger.entries()),
         views=known,
         manifests={view.release: manifest_of(platform.ledger, view) for view in known},
+        stale=stale_data(platform),
         former={},
     )
     return [desk.line(key) for key in sorted({*config.circuits, *desk.live})]
@@ -128,6 +131,7 @@ class _Desk:
     held: Mapping[CircuitKey, frozenset[str]]
     views: Sequence[ReleaseView]
     manifests: Mapping[str, Manifest]
+    stale: Stale
     former: dict[str, Config | None]
 
     def line(self, key: CircuitKey) -> PlanLine:
@@ -146,7 +150,8 @@ class _Desk:
         circuit = effective(self.config.circuits[key], self.firsts)
         record = wanted(self.platform.dev.models, circuit)
         if record is not None:
-            return self._registered(circuit, record)
+            action, reason = self._registered(circuit, record)
+            return action, reason + self._restated(circuit, record.data_version)
         first, end = self.firsts.get(key), data_end(circuit.spec.cutoff_date, circuit.spec.timezone)
         if first is None or first >= end:
             until = "" if first is None else f" up to its cutoff date {circuit.spec.cutoff_date}"
@@ -182,6 +187,16 @@ class _Desk:
                 f"`mlops release create --circuit {key}`"
             )
         return "redeploy", reason
+
+    def _restated(self, circuit: Circuit, learned: DataVersion) -> str:
+        """Say what changed under a model since it learned, and how it learns that."""
+        from mlops_assets.flows.restatement import refresh_command
+
+        found = self.stale.get((circuit.key, learned))
+        if found is None:
+            return ""
+        command = refresh_command([circuit.key], [circuit.spec], self.data_now)
+        return f"; restated: {found.says}: `{command}`"
 
     def _open_release(self, key: CircuitKey, model_digest: str) -> str | None:
         """Return the open release that proposes this model, or with no digest the retirement."""

@@ -31,9 +31,10 @@ from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.raw_file import ParsedFile, RawFileError, parse
 from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
+from mlops_assets.flows.restatement import under_newest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
 
@@ -53,12 +54,12 @@ def ingest(
     now: datetime,
     landing: LandingZone | None = None,
     progress: Progress | None = None,
-    trained_until: Mapping[CircuitKey, datetime] | None = None,
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]] = dict,
 ) -> IngestReport:
     """Merge every file that is new; running it again changes nothing.
 
     ``trained_until`` says what training data hold, so that changes of it are recorded as
-    restatements (`training_data.trained_until`).
+    restatements (`training_data.trained_until`); it is asked while no training data can be pinned.
 
     Raises:
         DataError: the landing zone or the table cannot be used.
@@ -67,7 +68,7 @@ def ingest(
     with lake.journal.lock():
         files = zone.files()
         report = IngestReport()
-        etl = _Etl(lake, config, zone, now, trained_until or {}, progress)
+        etl = _Etl(lake, config, zone, now, trained_until(), progress)
         for slice_id, members in lake.journal.pending().items():
             if set(members) <= set(files):
                 report += etl.run(slice_id, members)
@@ -252,22 +253,11 @@ def _restatements_verdict(
     lake: Lake, config: Config, training_data: TrainingDataStore | None
 ) -> Verdict:
     """Whether some training data were made before their rows changed."""
-    import polars as pl
-
     log = lake.restatements.read(config.circuits)
     rows = log.n_unique([*KEY, "slice"]) if len(log) else 0
     stale: dict[str, int] = {}
     if rows and training_data is not None:
-        for (plant, circuit), changes in log.group_by("plant_id", "circuit_id"):
-            key = CircuitKey(str(plant), str(circuit))
-            if not (versions := training_data.versions(key)):
-                continue
-            used = versions[-1]
-            unseen = changes.filter(
-                pl.col("delta_version") > used.delta_version, pl.col("timestamp") < used.end
-            )
-            if len(unseen):
-                stale[str(key)] = unseen.n_unique(["timestamp"])
+        stale = {str(each.circuit): each.hours for each in under_newest(lake, training_data)}
     if not stale:
         return Verdict(
             "restatements", passed=True, reason=f"{rows} rows changed after training; all known"

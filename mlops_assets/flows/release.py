@@ -63,6 +63,7 @@ def create(
     *,
     without: Sequence[CircuitKey] = (),
     unhold: Sequence[CircuitKey] = (),
+    acknowledge: bool = False,
     now: datetime,
     actor: str = PLATFORM,
 ) -> tuple[str | None, tuple[CircuitKey, ...]]:
@@ -70,10 +71,11 @@ def create(
 
     Named circuits that are live as wanted are left out; those that cannot be released are refused,
     all in one sentence. An open release with the same content is returned instead of a second one;
-    after its end the same content is a new attempt.
+    after its end the same content is a new attempt. With ``acknowledge`` it names what changed
+    under its models since they learned, so that people can sign them all the same.
     """
     with platform.ledger.lock():
-        bench = Bench.at(platform, config, now, unhold=unhold, actor=actor)
+        bench = Bench.at(platform, config, now, unhold=unhold, actor=actor, acknowledge=acknowledge)
         keys = set(config.circuits) | set(bench.live) if circuits is None else set(circuits)
         entries, refused = bench.entries(keys - set(without))
         if circuits is None:

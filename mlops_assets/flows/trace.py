@@ -17,6 +17,7 @@ from mlops_assets.domain.identifiers import DataVersion, EnvironmentRef
 from mlops_assets.domain.signature import fingerprint
 from mlops_assets.flows.gates import missing_evidence, read_signed
 from mlops_assets.flows.ledger import manifest_of, trust_at
+from mlops_assets.flows.restatement import compared
 from mlops_assets.flows.review import shown
 
 if TYPE_CHECKING:
@@ -214,7 +215,10 @@ class _Trace:
             == (self.entry.data_digest, self.entry.delta_version),
             f"training_data: {data.version} is not what the release pins",
         )
+        changed = compared(self.platform.lake, store, [data]).get((self.circuit, data.version))
         return {
+            "restated": None if changed is None else changed.says,
+            "acknowledged": self.entry.restated,
             "version": str(data.version),
             "content_digest": data.content_digest,
             "rows": data.rows,

@@ -31,6 +31,8 @@ def register(
 ) -> tuple[TrainingData, bool]:
     """Pin the rows up to the end of the circuit's cutoff date.
 
+    No slice is merged meanwhile, so that each change of these rows comes before or is recorded.
+
     Returns:
         The asset, and whether it was newly made: content that is already registered for the date
         is that asset.
@@ -45,6 +47,14 @@ def register(
             f"{circuit.file}: cutoff_date: {spec.cutoff_date} is not over in {spec.timezone} at "
             f"{data_now.isoformat(timespec='minutes')}; choose an earlier date"
         )
+    with lake.journal.lock():
+        return _pinned(lake, store, circuit, end)
+
+
+def _pinned(
+    lake: Lake, store: TrainingDataStore, circuit: Circuit, end: datetime
+) -> tuple[TrainingData, bool]:
+    spec = circuit.spec
     present = feature_columns(lake.readings.columns())
     columns = ["plant_id", "circuit_id", "timestamp", "value"]
     columns += [name for name in spec.features if name in present]

@@ -388,6 +388,7 @@ def test_a_gate_tells_all_its_questions(home):
         "evidence",
         "pull_request_review",
         "lineage",
+        "restatements",
         "skill",
         "champion",
         "coverage",
@@ -398,6 +399,7 @@ def test_a_gate_tells_all_its_questions(home):
     assert list(verdicts(home, made, "production")) == [
         "artifacts",
         "four_eyes",
+        "restatements",
         "base",
         "test_validation",
         "rollback_plan",

@@ -181,3 +181,15 @@ def test_the_page_of_a_candidate_that_a_check_refuses_offers_no_signing(home):
     html = page(home.platform, home.config, made).decode()
     assert "Nobody can sign while a check below refuses" in html
     assert "mlops release approve" not in html
+
+
+def test_readings_that_changed_since_are_shown_and_break_no_link(home):
+    before = trace(home.platform, home.config, C1, DAY)
+    assert before["training_data"]["restated"] is None
+    table = home.production.lake.readings
+    rows = table.read(circuits=[C1]).head(2)
+    table.merge(rows.with_columns(rows["value"] + 1), slice_id="later")
+    after = trace(home.platform, home.config, C1, DAY)
+    assert "2 readings of 2024-06-14 changed" in after["training_data"]["restated"]
+    assert after["training_data"]["acknowledged"] is None
+    assert after["verified"]
