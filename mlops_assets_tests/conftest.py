@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_assets.engines.spark.session import SparkSessions
 
 settings.register_profile(
     "repeatable",
@@ -25,3 +32,14 @@ def real_readings() -> Path:
     if not path.exists():
         pytest.skip("the real readings (../shared/data/readings.parquet) are not here")
     return path
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory) -> Iterator[SparkSessions]:
+    """One session on one standalone cluster for the whole suite: its start takes the longest."""
+    if find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: `make spark`, then `make test`")
+    from mlops_assets_tests.spark_cluster import cluster, held_sessions
+
+    with cluster(tmp_path_factory.mktemp("spark")) as address, held_sessions(address) as sessions:
+        yield sessions

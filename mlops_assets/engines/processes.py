@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlops_assets.ports import TrainingSlots
 
 # One thread each: workers share the cores, and sums in another order are other bits.
-_WORKER_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -108,7 +108,7 @@ class ProcessEngine:
                 [sys.executable, "-P", "-m", "mlops_assets.engines.worker", str(theirs.fileno())],
                 env={
                     **os.environ,
-                    **_WORKER_ENVIRONMENT,
+                    **WORKER_ENVIRONMENT,
                     "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
                 },
                 pass_fds=[theirs.fileno()],

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
 from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.domain.readings import RawFile
+from mlops_assets.domain.readings import KEY, RawFile
 from mlops_assets_tests.fakes.readings import (
     FakeIngestJournal,
     FakeLandingZone,
@@ -28,9 +29,21 @@ START = datetime(2024, 6, 1, tzinfo=UTC)
 FILE = RawFile("a.csv", 3, "0" * 64)
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", pytest.param("spark", marks=pytest.mark.spark)])
 def table(request, tmp_path):
-    return LocalReadingsTable(tmp_path / "t") if request.param == "local" else FakeReadingsTable()
+    match request.param:
+        case "local":
+            return LocalReadingsTable(tmp_path / "t")
+        case "spark":
+            return spark_table(tmp_path / "t", request.getfixturevalue("spark"))
+        case _:
+            return FakeReadingsTable()
+
+
+def spark_table(path, sessions):
+    from mlops_assets.engines.spark.readings import SparkReadingsTable
+
+    return SparkReadingsTable(LocalReadingsTable(path), path.as_uri(), sessions)
 
 
 @pytest.fixture(params=["local", "fake"])
@@ -93,6 +106,35 @@ def test_a_merged_slice_is_not_repeated_but_told_as_it_was(table):
     assert table.read()["value"].to_list() == [9.0, 5.0, 7.0]
 
 
+def test_rows_are_withdrawn_in_the_same_commit_and_told_with_what_they_were(table):
+    table.merge(readings([1.0, 2.0, 3.0]), slice_id="a")
+    gone = readings([2.0, 3.0], start=START + timedelta(hours=1)).select(KEY)
+    late = readings([7.0], start=START + timedelta(days=2))
+    done = table.merge(late, slice_id="b", withdrawn=gone)
+    assert (done.inserted, done.updated, done.withdrawn) == (1, 0, 2)
+    assert done.changed.select("column", "old_value", "new_value").rows() == [
+        ("value", 2.0, None),
+        ("value", 3.0, None),
+    ]
+    assert table.read(columns=["value"])["value"].to_list() == [1.0, 7.0]
+    assert table.version() == done.delta_version == table.merged("b")
+    again = table.merge(late, slice_id="b", withdrawn=gone)
+    assert (again.inserted, again.withdrawn) == (1, 2)
+    assert again.changed.equals(done.changed)
+    assert table.version() == done.delta_version
+
+
+def test_a_day_can_be_withdrawn_whole_and_what_is_not_there_changes_nothing(table):
+    table.merge(readings([1.0, 2.0]), slice_id="a")
+    gone = readings([1.0, 2.0]).select(KEY)
+    done = table.merge(readings([]), slice_id="b", withdrawn=gone)
+    assert (done.inserted, done.withdrawn) == (0, 2)
+    assert table.read().is_empty()
+    again = table.merge(readings([]), slice_id="c", withdrawn=gone)
+    assert (again.withdrawn, again.delta_version) == (0, done.delta_version)
+    assert table.merge(readings([5.0]), slice_id="d").inserted == 1
+
+
 def test_a_new_feature_is_added_as_nulls_and_an_absent_one_keeps_its_values(table):
     table.merge(readings([1.0, 2.0]), slice_id="a")
     table.merge(readings([1.0], rain=[0.5]), slice_id="b")
@@ -144,7 +186,7 @@ def test_rows_that_would_break_the_table_are_refused_before_a_merge(table, broke
 
 def test_a_log_takes_a_slice_once_and_gives_it_back_by_circuit(log):
     rows = pl.DataFrame(
-        [("P1", c, "t", "v", "missing", "a.csv", 2, "s") for c in ("C2", "C1")],
+        [("P1", c, "t", "v", "missing", "a.csv", 2, "s", *[None] * 5) for c in ("C2", "C1")],
         schema=log_schema("quarantine"),
         orient="row",
     )
@@ -156,6 +198,29 @@ def test_a_log_takes_a_slice_once_and_gives_it_back_by_circuit(log):
     log.append(rows.head(1), slice_id="t")
     assert len(log.read()) == 3
     assert len(log.read([CircuitKey("P1", "C1")])) == 1
+
+
+def test_a_log_is_read_by_time_where_its_rows_have_one(log):
+    stamps = ["2024-06-01T00:00:00Z", "2024-06-01T12:00:00Z", "soon", None]
+    rows = pl.DataFrame({"plant_id": ["P1"] * 4, "timestamp": stamps}).select(
+        (pl.col(name) if name in ("plant_id", "timestamp") else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in log_schema("quarantine").items()
+    )
+    log.append(rows, slice_id="s")
+    noon = START + timedelta(hours=12)
+    assert log.read(start=START, end=noon)["timestamp"].to_list() == stamps[:1]
+    assert log.read(start=noon, end=noon + timedelta(hours=1))["timestamp"].to_list() == stamps[1:2]
+    assert len(log.read()) == 4
+
+
+def test_a_log_of_an_older_version_gets_its_new_columns_with_the_next_rows(tmp_path):
+    old = {name: kind for name, kind in log_schema("quarantine").items() if name != "state"}
+    row = pl.DataFrame([["P1", "C1", *[None] * (len(old) - 2)]], schema=old, orient="row")
+    DeltaFolder(tmp_path / "q").create(row, "s0")
+    log = LocalRowLog(tmp_path / "q", "quarantine")
+    assert log.read()["state"].to_list() == [None]
+    log.append(row.with_columns(pl.lit("held").alias("state")), slice_id="s1")
+    assert sorted(log.read()["state"].to_list(), key=str) == [None, "held"]
 
 
 def test_a_journal_knows_what_is_pending_and_what_is_done(journal):

@@ -103,8 +103,7 @@ class DeltaLog:
         for version in range(newest, after, -1):
             if not self.commit(version).exists():
                 return None
-            info = [action.get("commitInfo", {}) for action in self.actions(version)]
-            if any(each.get(name) == value for each in info):
+            if any(_metadata(action).get(name) == value for action in self.actions(version)):
                 return version
         return None
 
@@ -152,6 +151,15 @@ def _whole(actions: list[dict[str, Any]]) -> bool:
             return False
     made = {action["txn"]["appId"] for action in actions if "txn" in action}
     return "slice" not in info or info["slice"] in made
+
+
+def _metadata(action: dict[str, Any]) -> dict[str, Any]:
+    """What a commit says of itself; Delta on Spark has one text for it, in which we write JSON."""
+    info: dict[str, Any] = action.get("commitInfo", {})
+    try:
+        return info | dict(json.loads(info.get("userMetadata") or "{}"))
+    except (ValueError, TypeError):
+        return info
 
 
 def _sizes(actions: list[dict[str, Any]]) -> dict[str, int]:
