@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage
+.PHONY: help setup demo test check format ui lock clean mltable coverage restatements
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -50,6 +50,10 @@ mltable: $(STAMP)
 	test -x .venv-mltable/bin/python || $(PYTHON) -m venv .venv-mltable
 	.venv-mltable/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mltable.lock
 	MLTABLE_PYTHON=$(CURDIR)/.venv-mltable/bin/python $(BIN)/python -m pytest mlops_assets_tests -k mltable_reader -p no:randomly
+
+# 1,000 injected restatements; the suite runs 40 of them.
+restatements: $(STAMP)
+	MLOPS_RESTATEMENTS=1000 $(BIN)/python -m pytest mlops_assets_tests/journeys/test_restatements.py -q -p no:randomly -s
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
