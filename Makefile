@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage restatements
+.PHONY: help setup demo test check format ui lock clean mltable coverage restatements lives races
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -54,6 +54,14 @@ mltable: $(STAMP)
 # 1,000 injected restatements; the suite runs 40 of them.
 restatements: $(STAMP)
 	MLOPS_RESTATEMENTS=1000 $(BIN)/python -m pytest mlops_assets_tests/journeys/test_restatements.py -q -p no:randomly -s
+
+# 1,000 random lives of releases against the model of them: about 12 minutes on one core.
+lives: $(STAMP)
+	MLOPS_SEQUENCES=1000 $(BIN)/python -m pytest mlops_assets_tests/flows/test_release_model.py -s -p no:randomly
+
+# 200 races of two releases for one circuit, and 50 of one with itself.
+races: $(STAMP)
+	MLOPS_RACES=200 $(BIN)/python -m pytest mlops_assets_tests/journeys/test_race.py -s -p no:randomly
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv

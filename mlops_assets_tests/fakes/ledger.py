@@ -30,11 +30,12 @@ class FakeLedger:
         self.files: dict[tuple[str, str], bytes] = {}
         self.crash_after: int | None = None
         self._lock = threading.RLock()
+        self._known: tuple[bytes, Sequence[LedgerEntry]] = (b"", ())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         with self._lock:
-            entries = read_log(self.log)
+            entries = self._read()
             if problems := anchor_problems(entries, self.anchors):
                 raise RefusedError("E_ANCHOR", problems[0])
             yield
@@ -43,7 +44,7 @@ class FakeLedger:
         with self.lock():
             if self.crash_after == 0:
                 raise KeyboardInterrupt
-            entries = read_log(self.log)
+            entries = self._read()
             last = entries[-1] if entries else None
             entry = following(last, event=event, actor=actor, data=data, now=now)
             self.log += line_of(entry)
@@ -53,7 +54,7 @@ class FakeLedger:
         return entry
 
     def entries(self) -> Sequence[LedgerEntry]:
-        return read_log(self.log)
+        return self._read()
 
     def put(self, kind: str, name: str, data: bytes) -> bool:
         if (known := self.files.get(self._name(kind, name))) is not None:
@@ -68,6 +69,12 @@ class FakeLedger:
 
     def names(self, kind: str) -> Sequence[str]:
         return sorted(name for other, name in self.files if other == kind)
+
+    def _read(self) -> Sequence[LedgerEntry]:
+        """Return the entries; the same bytes are read once."""
+        if self._known[0] != self.log:
+            self._known = (self.log, read_log(self.log))
+        return self._known[1]
 
     def events(self) -> list[str]:
         """The events in order."""
