@@ -19,12 +19,13 @@ TICK_SECONDS = 60
 def alerts(context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]) -> dg.SkipReason:
     """Raise what is new and send what waits."""
     from mlops_assets.flows.alert import watch
+    from mlops_assets.flows.refusal import config_or_last_good
 
     try:
         report = watch(
             home.platform,
             home.alerting,
-            home.config(),
+            config_or_last_good(home.platform),
             now=home.now(),
             data_now=home.data_now(),
         )
@@ -46,6 +47,7 @@ def alerts(context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]) ->
 def run_failures(context: dg.RunFailureSensorContext, home: dg.ResourceParam[Home]) -> None:
     """Raise each failed run once."""
     from mlops_assets.flows.alert import report_failed_run
+    from mlops_assets.flows.refusal import config_or_last_good
 
     run, reason = context.dagster_run, _reason(context)
     context.log.error("run %s of %s failed: %s", run.run_id, run.job_name, reason)
@@ -57,7 +59,8 @@ def run_failures(context: dg.RunFailureSensorContext, home: dg.ResourceParam[Hom
         release=run.tags.get("mlops/release", ""),
     )
     try:
-        report_failed_run(home.platform, home.alerting, home.config(), failed, now=home.now())
+        config = config_or_last_good(home.platform)
+        report_failed_run(home.platform, home.alerting, config, failed, now=home.now())
     except (MlopsError, OSError) as error:
         context.log.warning("no alert could be raised for run %s: %s", run.run_id, error)
 

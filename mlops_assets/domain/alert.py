@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Kind = Literal[
     "release_failed",
     "release_errored",
+    "release_rejected",
+    "config_refused",
     "run_failed",
     "approval_requested",
     "approval_reminder",
@@ -39,6 +41,8 @@ Channel = Literal["file", "webhook", "mail"]
 SEVERITY: Mapping[Kind, Severity] = {
     "release_failed": "critical",
     "release_errored": "critical",
+    "release_rejected": "warning",
+    "config_refused": "critical",
     "run_failed": "critical",
     "approval_requested": "notice",
     "approval_reminder": "warning",
@@ -48,7 +52,7 @@ SEVERITY: Mapping[Kind, Severity] = {
     "no_forecast": "critical",
     "restated": "warning",
 }
-RECURRING: frozenset[Kind] = frozenset({"degraded", "plant_silent"})
+RECURRING: frozenset[Kind] = frozenset({"config_refused", "degraded", "plant_silent"})
 # A receiver that takes nothing for so long gets no more of what was raised before.
 GIVE_UP = timedelta(days=7)
 FORMAT = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.alert import Alert, owners_of, some, subject_of
@@ -76,6 +76,44 @@ def release_errored(view: ReleaseView, plants: Mapping[str, Plant]) -> Alert:
         f"{view.reason}. It may be tried again.",
         command=f"mlops release promote {view.release} --stage {view.broken}",
     )
+
+
+def release_rejected(view: ReleaseView, requester: str, plants: Mapping[str, Plant]) -> Alert:
+    """A person said no: who asked hears it too, where it was a person."""
+    alert = _about(
+        "release_rejected",
+        view.release,
+        plants_of(view.circuits),
+        plants,
+        subject=f"{view.release} was {view.reason}",
+        says=f"{view.release} with {_count(view.circuits)} was {view.reason}. It ends here, and "
+        "what is live stays live. A changed spec makes another release.",
+        command=f"mlops release show {view.release}",
+    )
+    return _also_to(alert, [requester])
+
+
+def config_refused(
+    commit: str, reason: str, authors: Sequence[str], plants: Mapping[str, Plant]
+) -> Alert:
+    """The config at the watched ref cannot be used: nothing is planned, trained or released."""
+    problems = reason.splitlines()
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    alert = _about(
+        "config_refused",
+        reason,
+        (),
+        plants,
+        subject=f"config {commit[:12]} is refused: {problems[0]}{more}",
+        says=f"The config at the watched ref, commit {commit[:12]}, is refused. What is live goes "
+        f"on; nothing is planned, trained or released until it is mended.\n{reason}",
+        command="mlops plan --working-tree",
+    )
+    return _also_to(alert, authors)
+
+
+def _also_to(alert: Alert, people: Iterable[str]) -> Alert:
+    return replace(alert, owners=tuple(sorted({*alert.owners, *(p for p in people if "@" in p)})))
 
 
 def run_failed(run: FailedRun, plants: Mapping[str, Plant]) -> Alert:

@@ -20,6 +20,7 @@ from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.flows.gates import stage_policy
 from mlops_assets.flows.ledger import authors_of, four_eyes, manifest_of, trust_at
+from mlops_assets.flows.refusal import refused_config, rejected_releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -224,6 +225,18 @@ def _letters(log: AlertLog, names: Iterable[str]) -> tuple[list[Letter], list[st
 # --- what may be open -----------------------------------------------------------------------
 
 
+def _config(state: _State) -> Iterator[Alert]:
+    """The config at the watched ref, where it is refused."""
+    return refused_config(state.platform, state.config)
+
+
+def _rejected(state: _State) -> Iterator[Alert]:
+    """Releases that people rejected lately."""
+    moment = check_clock(state.platform.ledger.entries(), state.now)
+    plants = state.config.plants
+    return rejected_releases(state.platform, plants, since=moment - RECENT, now=moment)
+
+
 def _releases(state: _State) -> Iterator[Alert]:
     """Releases that failed lately or are broken, and requests that ran out lately."""
     entries = state.platform.ledger.entries()
@@ -361,7 +374,9 @@ def _restated(state: _State) -> Iterator[Alert]:
 
 
 _SOURCES: tuple[tuple[Callable[[_State], Iterable[Alert]], frozenset[Kind]], ...] = (
+    (_config, frozenset({"config_refused"})),
     (_releases, frozenset({"release_failed", "release_errored", "approval_expired"})),
+    (_rejected, frozenset({"release_rejected"})),
     (_approvals, frozenset({"approval_requested", "approval_reminder"})),
     (_degraded, frozenset({"degraded"})),
     (_silent_plants, frozenset({"plant_silent"})),

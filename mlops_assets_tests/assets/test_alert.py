@@ -96,5 +96,41 @@ def test_receivers_that_are_down_get_it_at_a_later_tick(home):
     assert look(home) == "0 raised, 1 sent, 1 wait for their receiver"
 
 
+def push(home, text, author="eve@co.example"):
+    """Commit a policy that may be wrong, as somebody with git could."""
+    config_repository(home.settings).commit(
+        {"release_policy.yml": text.encode()}, message="Policy", author=author, branch=None
+    )
+
+
+def test_config_that_is_refused_is_told_once_by_the_config_before_it(home):
+    with webhook_server() as hook, mail_server() as mail:
+        receive(home, hook.url, mail.place)
+        good = (home.settings.config / "release_policy.yml").read_text()
+        push(home, good.replace("quorum: 1", "quorum: 0", 1))
+        assert look(home) == "1 raised, 3 sent"
+        push(home, good.replace("quorum: 1", "quorum: 0", 1) + "\n# the same mistake\n")
+        assert look(home) == "0 raised, 0 sent"
+        push(home, good)
+        assert look(home) == "0 raised, 0 sent"
+        push(home, good.replace("quorum: 1", "quorum: 0", 1))
+        assert look(home) == "1 raised, 3 sent"
+    told = hook.got[0][1]
+    assert (told["kind"], told["severity"]) == ("config_refused", "critical")
+    assert "release_policy.yml:11: registry.quorum: 0" in told["says"]
+    assert "eve@co.example" in told["owners"]
+    assert "eve@co.example" in mail.got[0]["to"]
+    assert told["command"] == "mlops plan --working-tree"
+
+
+def test_a_failed_run_is_told_while_the_config_is_refused(home):
+    with webhook_server() as hook, mail_server() as mail, dg.instance_for_test() as instance:
+        receive(home, hook.url, mail.place)
+        push(home, "format: 1\n")
+        fail(home, instance)
+        look(home)
+    assert {told["kind"] for _, told in hook.got} == {"config_refused", "run_failed"}
+
+
 def test_without_a_home_the_sensor_says_so(tmp_path):
     assert "is not a home" in look(Home(Settings(tmp_path, tmp_path / "config")))

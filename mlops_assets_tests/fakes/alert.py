@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socketserver
+import ssl
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from mlops_assets.domain.alert import Alert, Letter, Route
 from mlops_assets.ports import Alerting
@@ -100,14 +109,34 @@ class _Hook(BaseHTTPRequestHandler):
 
 
 class _Mail(socketserver.StreamRequestHandler):
-    """As much of SMTP as one mail needs."""
+    """As much of SMTP as one mail needs; over TLS with a login where the server has a context."""
 
     def handle(self):
         server, mail = self.server, {"to": []}
+        secret = False
         self._say("220 loopback")
         while line := self.rfile.readline().decode().strip():
             verb = line.partition(" ")[0].upper()
-            if verb == "RCPT":
+            if verb == "EHLO" and server.context and not secret:
+                self._say("250-loopback")
+                self._say("250 STARTTLS")
+            elif verb == "EHLO" and server.context:
+                self._say("250-loopback")
+                self._say("250 AUTH PLAIN")
+            elif verb == "STARTTLS":
+                self._say("220 go on")
+                try:
+                    self.connection = server.context.wrap_socket(self.connection, server_side=True)
+                except OSError:
+                    return  # who called does not believe the certificate
+                self.rfile, self.wfile = (self.connection.makefile(mode) for mode in ("rb", "wb"))
+                secret = True
+            elif verb == "AUTH":
+                given = base64.b64decode(line.split()[-1]).decode().split("\0")[1:]
+                server.logins.append((given, secret))
+                right = tuple(given) == server.login
+                self._say("235 welcome" if right else "535 wrong user or password")
+            elif verb == "RCPT":
                 refused = any(name in line for name in server.refuses)
                 mail["to"] += [] if refused else [line.partition("<")[2].partition(">")[0]]
                 self._say("550 unknown here" if refused else "250 ok")
@@ -127,14 +156,21 @@ class _Mail(socketserver.StreamRequestHandler):
             else:
                 self._say("250 loopback")
 
+    def finish(self):
+        super().finish()
+        # What TLS was laid around is not the socket that the server began with.
+        self.connection.close()
+
     def _say(self, line):
         self.wfile.write(f"{line}\r\n".encode())
+        self.wfile.flush()
 
 
 @contextmanager
 def served(server):
     """Run a server in a thread; its ``got`` are what it received, ``url`` and ``place`` where."""
     server.got, server.answer, server.refuses = [], 204, ()
+    server.context, server.login, server.logins = None, (), []
     server.place = f"127.0.0.1:{server.server_address[1]}"
     server.url = f"http://{server.place}/alerts"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -155,3 +191,40 @@ def webhook_server():
 def mail_server():
     """A mail server on a free port."""
     return served(socketserver.TCPServer(("127.0.0.1", 0), _Mail))
+
+
+@contextmanager
+def safe_mail_server(folder, *, login=(), name="127.0.0.1"):
+    """A mail server that speaks TLS for ``name``; yields it with the file that vouches for it."""
+    certificate, key = self_signed(name)
+    both, trusted = folder / "server.pem", folder / "trusted.pem"
+    both.write_bytes(key + certificate)
+    trusted.write_bytes(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    with mail_server() as server:
+        server.context, server.login, server.trusted = context, login, trusted
+        yield server
+
+
+def self_signed(address):
+    """A certificate for one IP address that vouches for itself, and its key, both as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    began = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(began)
+        .not_valid_after(began + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    pem = serialization.Encoding.PEM
+    return certificate.public_bytes(pem), key.private_bytes(pem, pkcs8, plain)

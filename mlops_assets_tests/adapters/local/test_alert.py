@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.adapters.local.alert import LocalAlertLog, LocalAlerts, Secrets
 from mlops_assets.domain.circuit import AlertPolicy
 from mlops_assets.domain.errors import DataError, RefusedError
-from mlops_assets_tests.fakes.alert import a_letter, mail_server, webhook_server
+from mlops_assets_tests.fakes.alert import a_letter, mail_server, safe_mail_server, webhook_server
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +128,48 @@ def test_secrets_never_leave_without_tls(send):
         with pytest.raises(DataError, match="no login without TLS"):
             send(a_letter(), "mail", Secrets(user="u", password="p"), smtp=server.place)  # noqa: S106 a test's
     assert (hook.got, server.got) == ([], [])
+
+
+ANN = Secrets(user="ann", password="sesame")  # noqa: S106 a test's
+
+
+def test_a_login_goes_over_starttls_to_a_server_that_is_believed(send, tmp_path, monkeypatch):
+    with safe_mail_server(tmp_path, login=("ann", "sesame")) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.trusted))
+        send(a_letter(), "mail", ANN, smtp=server.place)
+    assert server.logins == [(["ann", "sesame"], True)]
+    assert [mail["to"] for mail in server.got] == [["ann@co.example"]]
+
+
+def test_without_a_login_the_mail_still_goes_over_tls_where_the_server_can(
+    send, tmp_path, monkeypatch
+):
+    with safe_mail_server(tmp_path) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.trusted))
+        send(a_letter(), "mail", smtp=server.place)
+    assert (len(server.got), server.logins) == (1, [])
+
+
+def test_a_wrong_password_is_said_and_sends_nothing(send, tmp_path, monkeypatch):
+    with safe_mail_server(tmp_path, login=("ann", "other")) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.trusted))
+        with pytest.raises(DataError, match="answers 535 wrong user or password"):
+            send(a_letter(), "mail", ANN, smtp=server.place)
+    assert server.got == []
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted"), [("127.0.0.1", False), ("127.0.0.9", True)], ids=["unknown", "another"]
+)
+def test_neither_mail_nor_password_goes_to_a_server_that_is_not_believed(
+    send, tmp_path, monkeypatch, name, trusted
+):
+    with safe_mail_server(tmp_path, login=("ann", "sesame"), name=name) as server:
+        if trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", str(server.trusted))
+        with pytest.raises(DataError, match=r"cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
+            send(a_letter(), "mail", ANN, smtp=server.place)
+    assert (server.got, server.logins) == ([], [])
 
 
 def test_a_log_keeps_names_inside_its_folder(tmp_path):
