@@ -34,7 +34,10 @@ REASONS = (
     "future",
     "off_grid",
     "out_of_range",
+    "wrong_sign",
 )
+# What a person may say of a value all the same: it is one, of a known hour of a known circuit.
+RELEASABLE = ("out_of_range", "wrong_sign")
 # A meter's clock may run a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(hours=1)
 QUARANTINE_COLUMNS = (
@@ -46,6 +49,11 @@ QUARANTINE_COLUMNS = (
     "file",
     "row",
     "slice",
+    "state",
+    "number",
+    "cells",
+    "by",
+    "note",
 )
 RESTATEMENT_COLUMNS = (
     *KEY,
@@ -77,23 +85,42 @@ class LastArrivals:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The table's rows after an arrival. ``changed`` has one row a changed cell."""
+    """The table's rows after an arrival. ``changed`` has one row a changed cell.
+
+    The value of a withdrawn row changed to none.
+    """
 
     rows: pl.DataFrame
     inserted: int
     updated: int
     unchanged: int
     changed: pl.DataFrame
+    withdrawn: int = 0
 
 
-def judge(rows: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], now: datetime) -> Judged:
-    """Split parsed rows into those that are readings and those that are not.
+def judge(
+    rows: pl.DataFrame,
+    circuits: Mapping[CircuitKey, Circuit],
+    now: datetime,
+    released: pl.DataFrame | None = None,
+) -> Judged:
+    """Split parsed rows into those that are readings, each by itself, and those that are not.
 
-    ``rows`` has the columns of `raw_file.parse`, and ``file``.
+    ``rows`` has the columns of `raw_file.parse`, and ``file``. ``released`` names keys and values
+    that a person took for readings: range and sign are not asked of them.
     """
     import polars as pl
 
     known = rows.join(_limits(circuits), on=["plant_id", "circuit_id"], how="left")
+    by_hand = pl.lit(value=False)
+    if released is not None and not released.is_empty():
+        known = known.join(
+            released.select(*KEY, "value", pl.lit(value=True).alias("_released")),
+            on=[*KEY, "value"],
+            how="left",
+            maintain_order="left",
+        )
+        by_hand = pl.col("_released").fill_null(value=False)
     latest = now + CLOCK_TOLERANCE
     value, moment = pl.col("value"), pl.col("timestamp")
     rules = {
@@ -106,7 +133,11 @@ def judge(rows: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], now: datet
         "infinite": ~value.is_finite(),
         "future": moment > latest,
         "off_grid": ~_on_grid(sorted({circuit.spec.timezone for circuit in circuits.values()})),
-        "out_of_range": (value < pl.col("_minimum")) | (value > pl.col("_maximum")),
+        "out_of_range": ~by_hand & ((value < pl.col("_minimum")) | (value > pl.col("_maximum"))),
+        "wrong_sign": ~by_hand
+        & pl.when(pl.col("_sign") == "positive")
+        .then(value <= 0)
+        .otherwise((value < 0) & (pl.col("_sign") != "any")),
     }
     reason = pl.coalesce(
         pl.when(rules[name].fill_null(value=False)).then(pl.lit(name)) for name in REASONS
@@ -124,8 +155,8 @@ def judge(rows: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], now: datet
         "file",
         "row",
     )
-    hidden = ["timestamp_text", "value_text", "reason", "_step", "_zone", "_minimum", "_maximum"]
-    return Judged(accepted.drop(hidden), quarantined)
+    hidden = [name for name in accepted.columns if name.startswith("_")]
+    return Judged(accepted.drop("timestamp_text", "value_text", "reason", *hidden), quarantined)
 
 
 def together(parsed: Mapping[str, ParsedFile], features: Sequence[str]) -> pl.DataFrame:
@@ -153,7 +184,7 @@ def refusals(refused: Mapping[str, RawFileError]) -> pl.DataFrame:
     """Return one quarantined row for each file that could not be used at all."""
     import polars as pl
 
-    schema = {name: kind for name, kind in log_schema("quarantine").items() if name != "slice"}
+    schema = {name: log_schema("quarantine")[name] for name in QUARANTINE_COLUMNS[:7]}
     rows = [{"reason": str(error), "file": name} for name, error in refused.items()]
     return pl.DataFrame(rows, schema=schema)
 
@@ -188,12 +219,21 @@ def last_arrivals(rows: pl.DataFrame) -> LastArrivals:
     return LastArrivals(pl.concat([single, last], how="vertical"), *counts)
 
 
-def merge(before: pl.DataFrame, arrived: pl.DataFrame) -> Merged:
-    """Put arrived rows, one a key, over the rows that were there; both have the same columns."""
+def merge(
+    before: pl.DataFrame, arrived: pl.DataFrame, withdrawn: pl.DataFrame | None = None
+) -> Merged:
+    """Put arrived rows, one a key, over the rows that were there; both have the same columns.
+
+    ``withdrawn`` names keys whose rows are taken away; none of them may be an arrived one.
+    """
     import polars as pl
 
     keys = list(KEY)
     cells = ["value", *feature_columns(before.columns)]
+    taken = before.clear()
+    if withdrawn is not None:
+        taken = before.join(withdrawn.select(keys), on=keys, how="semi")
+        before = before.join(withdrawn.select(keys), on=keys, how="anti")
     joined = arrived.join(
         before.select(*keys, *cells, pl.lit(value=True).alias("_was")),
         on=keys,
@@ -211,7 +251,8 @@ def merge(before: pl.DataFrame, arrived: pl.DataFrame) -> Merged:
         inserted=len(new),
         updated=len(updated),
         unchanged=len(arrived) - len(new) - len(updated),
-        changed=_changed_cells(updated, cells),
+        changed=_changed_cells(updated, taken, cells),
+        withdrawn=len(taken),
     )
 
 
@@ -292,7 +333,7 @@ def log_schema(kind: str) -> dict[str, pl.DataType]:
     types: dict[str, pl.DataType] = {}
     if kind == "quarantine":
         types |= dict.fromkeys(QUARANTINE_COLUMNS, text)
-        types |= {"row": count}
+        types |= {"row": count, "number": count}
     else:
         types |= dict.fromkeys(RESTATEMENT_COLUMNS, text)
         types |= {"timestamp": pl.Datetime("us", "UTC"), "delta_version": count}
@@ -315,6 +356,7 @@ def _limits(circuits: Mapping[CircuitKey, Circuit]) -> pl.DataFrame:
             "_zone": [circuit.spec.timezone for _, circuit in ordered],
             "_minimum": [circuit.spec.limits.minimum for _, circuit in ordered],
             "_maximum": [circuit.spec.limits.maximum for _, circuit in ordered],
+            "_sign": [circuit.spec.limits.sign for _, circuit in ordered],
         },
         schema={
             "plant_id": pl.String,
@@ -323,6 +365,7 @@ def _limits(circuits: Mapping[CircuitKey, Circuit]) -> pl.DataFrame:
             "_zone": pl.String,
             "_minimum": pl.Float64,
             "_maximum": pl.Float64,
+            "_sign": pl.String,
         },
     )
 
@@ -346,7 +389,7 @@ def _on_grid(zones: Iterable[str]) -> pl.Expr:
     return wall % pl.col("_step") == 0
 
 
-def _changed_cells(updated: pl.DataFrame, cells: list[str]) -> pl.DataFrame:
+def _changed_cells(updated: pl.DataFrame, taken: pl.DataFrame, cells: list[str]) -> pl.DataFrame:
     import polars as pl
 
     parts = [
@@ -359,4 +402,13 @@ def _changed_cells(updated: pl.DataFrame, cells: list[str]) -> pl.DataFrame:
         )
         for name in cells
     ]
+    parts.append(
+        taken.select(
+            *KEY,
+            pl.lit("value").alias("column"),
+            pl.col("value").alias("old_value"),
+            pl.lit(None, dtype=pl.Float64).alias("new_value"),
+            "source",
+        )
+    )
     return pl.concat(parts).sort([*KEY, "column"])

@@ -186,7 +186,8 @@ def levels(values: np.ndarray, step: timedelta, asked: np.ndarray) -> np.ndarray
         _windows(values, asked, -day * np.arange(1, LEVEL_DAYS + 1)), least=_LEAST_DAYS
     )
     usual[usual == 0] = np.nan
-    return values[asked] / usual
+    ratio: np.ndarray = values[asked] / usual
+    return ratio
 
 
 def _stuck(

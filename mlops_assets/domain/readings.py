@@ -42,6 +42,8 @@ class RawFile:
 class IngestReport:
     """What one slice did: rows_read = inserted + updated + unchanged + quarantined.
 
+    ``rows_withdrawn`` were readings until what came around them showed that they are none,
+    ``rows_returned`` the other way; neither is among the rows that were read.
     ``refused`` names files that could not be used at all, each counted as one row read and
     quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out.
     """
@@ -52,6 +54,8 @@ class IngestReport:
     rows_unchanged: int = 0
     rows_quarantined: int = 0
     rows_restated: int = 0
+    rows_withdrawn: int = 0
+    rows_returned: int = 0
     delta_version: int | None = None
     max_timestamp: datetime | None = None
     files: tuple[str, ...] = ()
@@ -69,6 +73,8 @@ class IngestReport:
             rows_unchanged=self.rows_unchanged + other.rows_unchanged,
             rows_quarantined=self.rows_quarantined + other.rows_quarantined,
             rows_restated=self.rows_restated + other.rows_restated,
+            rows_withdrawn=self.rows_withdrawn + other.rows_withdrawn,
+            rows_returned=self.rows_returned + other.rows_returned,
             delta_version=_newer(self.delta_version, other.delta_version),
             max_timestamp=_newer(self.max_timestamp, other.max_timestamp),
             files=(*self.files, *other.files),

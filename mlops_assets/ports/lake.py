@@ -41,8 +41,19 @@ class IngestJournal(Protocol):
     def pending(self) -> Mapping[str, Sequence[RawFile]]:
         """Intents not yet confirmed, by slice id."""
 
-    def confirm(self, slice_id: str, delta_version: int | None) -> None:
-        """Close an intent; repeating it changes nothing."""
+    def made(self) -> Mapping[str, Mapping[str, int]]:
+        """By confirmed slice, the version of each table that holds a part of it."""
+
+    def confirm(
+        self, slice_id: str, delta_version: int | None, *, logs: Mapping[str, int] | None = None
+    ) -> None:
+        """Close an intent; repeating it changes nothing. ``logs`` are the row logs' versions."""
+
+    def reopen(self, slice_id: str) -> None:
+        """Make a confirmed slice pending again: a table has lost its part of it."""
+
+    def reopened(self) -> frozenset[str]:
+        """Pending slices that had been confirmed before."""
 
     def withdraw(self, slice_id: str) -> None:
         """Forget an intent of which nothing was merged."""
@@ -53,13 +64,18 @@ class IngestJournal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeResult:
-    """What one merge did. ``changed`` holds key, old and new value of rows that it updated."""
+    """What one merge did.
+
+    ``changed`` holds key, old and new value of rows that it updated; of rows that it withdrew the
+    value is new to none.
+    """
 
     inserted: int
     updated: int
     unchanged: int
     delta_version: int
     changed: pl.DataFrame
+    withdrawn: int = 0
 
 
 class ReadingsTable(Protocol):
@@ -71,8 +87,13 @@ class ReadingsTable(Protocol):
     def version(self) -> int:
         """The newest Delta version."""
 
-    def merge(self, rows: pl.DataFrame, *, slice_id: str) -> MergeResult:
-        """Insert and update in one commit, retried on conflict; a merged slice is not repeated."""
+    def merge(
+        self, rows: pl.DataFrame, *, slice_id: str, withdrawn: pl.DataFrame | None = None
+    ) -> MergeResult:
+        """Insert and update in one commit, retried on conflict; a merged slice is not repeated.
+
+        ``withdrawn`` names keys, none of them of ``rows``, that the same commit takes away.
+        """
 
     def merged(self, slice_id: str) -> int | None:
         """The Delta version that holds this slice, if any."""
@@ -101,11 +122,23 @@ class ReadingsTable(Protocol):
 class RowLog(Protocol):
     """An append-only Delta table of rows that need no key: quarantine, restatements."""
 
-    def append(self, rows: pl.DataFrame, *, slice_id: str) -> None:
-        """Add rows once per slice id."""
+    def append(self, rows: pl.DataFrame, *, slice_id: str) -> int | None:
+        """Add rows once per slice id; returns the version that holds them, None for no rows."""
 
-    def read(self, circuits: Iterable[CircuitKey] | None = None) -> pl.DataFrame:
-        """All rows, sorted; an empty frame when there is none."""
+    def version(self) -> int | None:
+        """The newest Delta version, None before the first row."""
+
+    def read(
+        self,
+        circuits: Iterable[CircuitKey] | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Rows with start <= timestamp < end, sorted; an empty frame when there is none.
+
+        Bounded, it reads only files that hold such rows.
+        """
 
 
 class PredictionsTable(Protocol):

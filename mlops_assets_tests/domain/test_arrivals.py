@@ -29,6 +29,8 @@ CIRCUITS = {
         a_circuit("P1/C1"),
         a_circuit("P1/C2", interval="15min", limits=ReadingLimits(minimum=0.0, maximum=10.0)),
         a_circuit("P2/C1", timezone="Asia/Kolkata"),
+        a_circuit("P2/C2", limits=ReadingLimits(sign="nonnegative")),
+        a_circuit("P2/C3", limits=ReadingLimits(sign="positive")),
     )
 }
 
@@ -56,6 +58,11 @@ def judged(*rows, now=NOW):
         ("P2,C1,2024-06-01 01:00,1", "off_grid"),
         ("P1,C2,2024-06-01 01:15,-1", "out_of_range"),
         ("P1,C2,2024-06-01 01:15,11", "out_of_range"),
+        ("P2,C2,2024-06-01,-0.1", "wrong_sign"),
+        ("P2,C2,2024-06-01,0", None),
+        ("P2,C3,2024-06-01,0", "wrong_sign"),
+        ("P2,C3,2024-06-01,-1", "wrong_sign"),
+        ("P2,C3,2024-06-01,0.1", None),
         ("P1,C1,2024-07-01 01:00,1", None),
         ("P1,C2,2024-06-01 01:15,10", None),
         ("P2,C1,2024-06-01 01:30,1", None),
@@ -69,7 +76,7 @@ def test_each_row_that_is_no_reading_is_quarantined_with_its_reason(row, reason)
 
 def test_a_quarantined_row_says_what_was_written_and_where():
     found = judged("P1,C1,2024-06-01 00:00,1", "P1,C1,2024-06-01 01:00,abc", "P1,C1,soon,7")
-    assert found.quarantined.columns == list(QUARANTINE_COLUMNS[:-1])
+    assert found.quarantined.columns == list(QUARANTINE_COLUMNS[:7])
     assert found.quarantined.rows() == [
         ("P1", "C1", "2024-06-01T01:00:00Z", "abc", "bad_value", "a.csv", 3),
         ("P1", "C1", "soon", "7", "bad_timestamp", "a.csv", 4),
@@ -111,6 +118,22 @@ def test_every_row_is_counted_once_and_the_result_is_that_of_one_row_at_a_time(b
     assert found == [(start + timedelta(hours=h), v) for h, v in sorted(expected.items())]
     again = merge(merged.rows, last.rows)
     assert (again.inserted, again.updated) == (0, 0)
+
+
+def test_a_withdrawn_row_is_gone_and_its_value_changed_to_none():
+    before = readings([1.0, 2.0, 3.0], rain=[0.1, None, None])
+    merged = merge(before, before.head(1), before.tail(2).select("plant_id", "circuit_id", STAMP))
+    assert merged.rows["value"].to_list() == [1.0]
+    assert (merged.unchanged, merged.withdrawn) == (1, 2)
+    changed = merged.changed.select("column", "old_value", "new_value").rows()
+    assert changed == [("value", 2.0, None), ("value", 3.0, None)]
+    again = merge(
+        merged.rows, before.clear(), before.tail(2).select("plant_id", "circuit_id", STAMP)
+    )
+    assert (again.withdrawn, again.changed.is_empty()) == (0, True)
+
+
+STAMP = "timestamp"
 
 
 def test_only_rows_that_some_training_data_hold_are_restated():

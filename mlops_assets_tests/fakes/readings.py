@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
 from mlops_assets.domain.circuit import Circuit, Config, Policy, Spec, StagePolicy
 from mlops_assets.domain.errors import DataError
@@ -46,24 +47,39 @@ class FakeLandingZone:
 class FakeIngestJournal:
     def __init__(self):
         self.intents: dict[str, tuple[RawFile, ...]] = {}
-        self.slices: dict[str, tuple[tuple[RawFile, ...], int | None]] = {}
+        self.slices: dict[str, tuple[tuple[RawFile, ...], dict[str, int]]] = {}
+        self.again: set[str] = set()
 
     def confirmed(self):
         return frozenset(file for files, _ in self.slices.values() for file in files)
+
+    def made(self):
+        return {slice_id: versions for slice_id, (_, versions) in self.slices.items()}
 
     def intend(self, slice_id, files):
         self.intents[slice_id] = tuple(files)
 
     def pending(self):
-        return {name: self.intents[name] for name in sorted(self.intents)}
+        return dict(self.intents)
 
-    def confirm(self, slice_id, delta_version):
+    def reopened(self):
+        return frozenset(self.again)
+
+    def confirm(self, slice_id, delta_version, *, logs=None):
         if slice_id not in self.slices:
-            self.slices[slice_id] = (self.intents[slice_id], delta_version)
+            versions = {"readings": delta_version, **(logs or {})}
+            kept = {name: v for name, v in versions.items() if v is not None}
+            self.slices[slice_id] = (self.intents[slice_id], kept)
         self.withdraw(slice_id)
+
+    def reopen(self, slice_id):
+        if slice_id in self.slices:
+            self.intents[slice_id], _ = self.slices.pop(slice_id)
+            self.again.add(slice_id)
 
     def withdraw(self, slice_id):
         self.intents.pop(slice_id, None)
+        self.again.discard(slice_id)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -85,7 +101,7 @@ class FakeReadingsTable:
             raise DataError("readings: there are no readings yet; run ingest first")
         return len(self.versions) - 1
 
-    def merge(self, rows, *, slice_id):
+    def merge(self, rows, *, slice_id, withdrawn=None):
         features = feature_columns(rows.columns)
         check_rows(rows, features)
         done = self.slices.get(slice_id)
@@ -100,8 +116,8 @@ class FakeReadingsTable:
         elif done is None and self.versions:
             before = self.versions[-1]
         lacking = [name for name in before.columns if name not in rows.columns]
-        merged = merge(before, _with(rows, lacking).select(before.columns))
-        if done is None and (merged.inserted or merged.updated):
+        merged = merge(before, _with(rows, lacking).select(before.columns), withdrawn)
+        if done is None and (merged.inserted or merged.updated or merged.withdrawn):
             self.versions.append(merged.rows)
             self.slices[slice_id] = len(self.versions) - 1
         return MergeResult(
@@ -110,6 +126,7 @@ class FakeReadingsTable:
             unchanged=merged.unchanged,
             delta_version=self.slices.get(slice_id, len(self.versions) - 1),
             changed=merged.changed,
+            withdrawn=merged.withdrawn,
         )
 
     def merged(self, slice_id):
@@ -154,11 +171,21 @@ class FakeRowLog:
         self.slices: dict[str, pl.DataFrame] = {}
 
     def append(self, rows, *, slice_id):
-        if not rows.is_empty():
-            self.slices.setdefault(slice_id, rows.select(list(self.schema)))
+        if rows.is_empty():
+            return None
+        self.slices.setdefault(slice_id, rows.select(list(self.schema)))
+        return list(self.slices).index(slice_id)
 
-    def read(self, circuits=None):
+    def version(self):
+        return len(self.slices) - 1 if self.slices else None
+
+    def read(self, circuits=None, *, start=None, end=None):
         rows = pl.concat([pl.DataFrame(schema=self.schema), *self.slices.values()])
+        written = self.schema["timestamp"] == pl.String
+        if start is not None:
+            rows = rows.filter(pl.col("timestamp") >= (moment_text(start) if written else start))
+        if end is not None:
+            rows = rows.filter(pl.col("timestamp") < (moment_text(end) if written else end))
         return _only(rows, circuits).sort(list(self.schema))
 
 

@@ -23,7 +23,6 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
 
 from mlops_assets.adapters.local.delta_log import DeltaLog
 from mlops_assets.adapters.local.files import make_folder, step
@@ -180,10 +179,14 @@ class DeltaFolder:
 
     def add_numbers(self, table: DeltaTable, names: list[str]) -> None:
         """Add nullable number columns in a schema commit."""
+        self.add_columns(table, dict.fromkeys(names, pl.Float64()))
+
+    def add_columns(self, table: DeltaTable, kinds: Mapping[str, pl.DataType]) -> None:
+        """Add nullable columns in a schema commit."""
         step("delta.add_columns", self.path)
+        fields = Schema.from_arrow(_plain(pl.DataFrame(schema=kinds)).schema).fields
         table.alter.add_columns(
-            [Field(name, PrimitiveType("double")) for name in names],
-            post_commithook_properties=HOOKS,
+            [Field(each.name, each.type) for each in fields], post_commithook_properties=HOOKS
         )
         self._flushed(table, None)
 

@@ -15,6 +15,7 @@ import polars as pl
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
+from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import FIXED, KEY, feature_columns
 from mlops_assets.ports import MergeResult
@@ -49,16 +50,22 @@ class LocalReadingsTable:
         """The newest Delta version; DataError before the first slice."""
         return int(self._opened(None).version())
 
-    def merge(self, rows: pl.DataFrame, *, slice_id: str) -> MergeResult:
-        """Insert and update in one commit, retried on conflict; a merged slice is not repeated.
+    def merge(
+        self, rows: pl.DataFrame, *, slice_id: str, withdrawn: pl.DataFrame | None = None
+    ) -> MergeResult:
+        """Insert, update, withdraw in one commit, retried on conflict; a slice is not repeated.
 
         Rows that change nothing make no commit.
         """
-        features = feature_columns(rows.columns)
-        check_rows(rows, features)
-        return self._folder.commit(lambda: self._merge_once(rows, features, slice_id))
+        check_rows(rows, feature_columns(rows.columns))
+        gone = rows.select(KEY).clear() if withdrawn is None else withdrawn.select(KEY)
+        return self._folder.commit(lambda: self._merge_once(rows, gone, slice_id))
 
-    def _merge_once(self, rows: pl.DataFrame, features: list[str], slice_id: str) -> MergeResult:
+    def _merge_once(
+        self, rows: pl.DataFrame, withdrawn: pl.DataFrame, slice_id: str
+    ) -> MergeResult:
+        features = feature_columns(rows.columns)
+        dates = pl.concat([rows["date"], withdrawn["timestamp"].dt.date().alias("date")])
         table = self._folder.open()
         if table is None:
             empty = pl.DataFrame(schema={**fixed_schema(), **dict.fromkeys(features, pl.Float64())})
@@ -74,23 +81,23 @@ class LocalReadingsTable:
         version = table.version()
         was_merged = self._folder.holding(table, slice_id)
         if was_merged is not None:
-            before = self._before(was_merged, rows["date"])
+            before = self._before(was_merged, dates)
         else:
             columns = self._columns(table)
             if missing := [name for name in features if name not in columns]:
                 self._folder.add_numbers(table, missing)
-            before = self._days(table, rows["date"])
+            before = self._days(table, dates)
         arrived = rows.with_columns(
             pl.lit(None, dtype=pl.Float64).alias(name)
             for name in before.columns
             if name not in rows.columns
         ).select(before.columns)
-        merged = merge(before, arrived)
+        merged = merge(before, arrived, withdrawn)
         if was_merged is not None:
             version = was_merged
-        elif merged.inserted or merged.updated:
+        elif merged.inserted or merged.updated or merged.withdrawn:
             condition = " OR ".join(
-                f"(date >= '{first}' AND date <= '{last}')" for first, last in _runs(rows["date"])
+                f"(date >= '{first}' AND date <= '{last}')" for first, last in _runs(dates)
             )
             version = self._folder.replace(table, merged.rows.sort(_ORDER), condition, slice_id)
         return MergeResult(
@@ -99,6 +106,7 @@ class LocalReadingsTable:
             unchanged=merged.unchanged,
             delta_version=version,
             changed=merged.changed,
+            withdrawn=merged.withdrawn,
         )
 
     def merged(self, slice_id: str) -> int | None:
@@ -185,24 +193,62 @@ class LocalRowLog:
         self._folder = DeltaFolder(path)
         self._schema = log_schema(kind)
 
-    def append(self, rows: pl.DataFrame, *, slice_id: str) -> None:
-        """Add rows once per slice id."""
-        if rows.is_empty():
-            return
-        written = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
-        self._folder.commit(lambda: self._append_once(written, slice_id))
+    def append(self, rows: pl.DataFrame, *, slice_id: str) -> int | None:
+        """Add rows once per slice id; returns the version that holds them, None for no rows.
 
-    def _append_once(self, rows: pl.DataFrame, slice_id: str) -> None:
+        Raises:
+            DataError: a column is missing or unknown.
+        """
+        if odd := sorted(set(rows.columns) ^ set(self._schema)):
+            raise DataError(
+                f"{self._folder.path}: columns {', '.join(odd)} of the rows do not fit the log; "
+                "nothing was changed"
+            )
+        if rows.is_empty():
+            return None
+        written = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
+        return self._folder.commit(lambda: self._append_once(written, slice_id))
+
+    def version(self) -> int | None:
+        """The newest Delta version, None before the first row."""
+        table = self._folder.open()
+        return None if table is None else int(table.version())
+
+    def _append_once(self, rows: pl.DataFrame, slice_id: str) -> int:
         table = self._folder.open()
         if table is None:
-            self._folder.create(rows, slice_id)
-        elif table.transaction_version(slice_id) is None:
-            self._folder.append(table, rows, slice_id)
+            return self._folder.create(rows, slice_id)
+        held = self._folder.holding(table, slice_id)
+        if held is None:
+            there = {field.name for field in table.schema().fields}
+            if missing := [name for name in self._schema if name not in there]:
+                # A table of an older version of the platform.
+                self._folder.add_columns(table, {name: self._schema[name] for name in missing})
+            return self._folder.append(table, rows, slice_id)
+        return held
 
-    def read(self, circuits: Iterable[CircuitKey] | None = None) -> pl.DataFrame:
-        """All rows, sorted; an empty frame when there is none."""
+    def read(
+        self,
+        circuits: Iterable[CircuitKey] | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Rows with start <= timestamp < end, sorted; an empty frame when there is none."""
         rows = self._folder.scan(self._folder.open(), self._schema)
-        return self._folder.collect(_only(rows, circuits)).sort(list(self._schema))
+        stamp = pl.col("timestamp")
+        text = self._schema["timestamp"] == pl.String
+        if start is not None:
+            rows = rows.filter(stamp >= (moment_text(start) if text else start))
+        if end is not None:
+            rows = rows.filter(stamp < (moment_text(end) if text else end))
+        found = self._folder.collect(_only(rows, circuits))
+        missing = [
+            pl.lit(None, dtype=kind).alias(name)
+            for name, kind in self._schema.items()
+            if name not in found.columns
+        ]
+        return found.with_columns(missing).select(list(self._schema)).sort(list(self._schema))
 
 
 def _only(rows: pl.LazyFrame, circuits: Iterable[CircuitKey] | None) -> pl.LazyFrame:
