@@ -6,6 +6,7 @@ Dagster's assets and the command line get the same `Platform` from here.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         DevWorkspace,
         DrillFiles,
         FittingEngine,
+        Historian,
         Lake,
         LandingZone,
         NotebookRenderer,
@@ -266,6 +268,11 @@ def _lake(layout: HomeLayout) -> Lake:
     from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
     from mlops_assets.ports import Lake
 
+    def historian() -> Historian:
+        from mlops_assets.adapters.local.historian import SqlHistorian
+
+        return SqlHistorian(os.environ)
+
     return Lake(
         landing=landing_zone(layout.raw),
         journal=LocalIngestJournal(layout.ingested),
@@ -275,6 +282,7 @@ def _lake(layout: HomeLayout) -> Lake:
         predictions=LocalPredictionsTable(layout.predictions),
         quality=LocalQualityTable(layout.quality),
         hindcasts=LocalQualityTable(layout.hindcasts),
+        historian=historian,
     )
 
 

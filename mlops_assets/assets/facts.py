@@ -50,6 +50,8 @@ def _ingested(home: Home, config: Config) -> Iterator[Told]:
     if fact is None:
         return
     yield readings.sensor_files_fact(platform), ()
+    if tables := readings.historian_tables_fact(platform):
+        yield tables, ()
     verdicts = readings_flow.verdicts(
         platform.lake, config, data_now=data_now, training_data=platform.dev.training_data
     )

@@ -17,8 +17,10 @@ from mlops_assets.assets.partitions import SELECTION, add_circuits, chosen, circ
 from mlops_assets.domain.circuit import Circuit, Config
 from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import digest_of
-from mlops_assets.domain.readings import CircuitReadings, IngestReport
+from mlops_assets.domain.readings import CircuitReadings, IngestReport, RawFile
+from mlops_assets.domain.source import HISTORIAN
 from mlops_assets.flows import readings as flow
+from mlops_assets.flows.historian import unreachable
 from mlops_assets.flows.training_data import trained_until
 from mlops_assets.ports import Platform
 
@@ -68,7 +70,7 @@ def readings_fact(platform: Platform) -> Fact | None:
 
 def sensor_files_fact(platform: Platform) -> Fact:
     """Tell the raw files that are in the table."""
-    files = sorted(platform.lake.journal.confirmed(), key=lambda file: file.path)
+    files = _confirmed(platform, historian=False)
     return Fact(
         asset="sensor_files",
         partition=None,
@@ -80,6 +82,33 @@ def sensor_files_fact(platform: Platform) -> Fact:
             "path": "lake/raw",
         },
     )
+
+
+def historian_tables_fact(platform: Platform) -> Fact | None:
+    """Tell the rows of SQL tables that are in the table; None where none was ever read."""
+    drawn = _confirmed(platform, historian=True)
+    if not drawn:
+        return None
+    newest = {file.path.rpartition("/")[0]: file.path for file in drawn}
+    return Fact(
+        asset="historian_tables",
+        partition=None,
+        version=digest_of([[file.path, file.size, file.sha256] for file in drawn]),
+        metadata={
+            "tables": len(newest),
+            "drawings": len(drawn),
+            "bytes": sum(file.size for file in drawn),
+            "newest": list(newest.values()),
+            "path": "lake/raw/historian",
+        },
+    )
+
+
+def _confirmed(platform: Platform, *, historian: bool) -> list[RawFile]:
+    """Return the files that are in the table: drawings of SQL tables, or all others."""
+    files = platform.lake.journal.confirmed()
+    chosen = [file for file in files if file.path.startswith(HISTORIAN) == historian]
+    return sorted(chosen, key=lambda file: file.path)
 
 
 def circuit_readings_fact(circuit: Circuit, share: CircuitReadings, data_now: datetime) -> Fact:
@@ -162,12 +191,17 @@ def readings(
         )
         writer = EventWriter(context)
         writer.materialized(sensor_files_fact(platform))
+        if tables := historian_tables_fact(platform):
+            about = {"rows": dict(report.tables), "unreachable": dict(report.unreachable)}
+            writer.materialized(replace(tables, metadata={**tables.metadata, **about}))
         told = replace(fact, metadata={**fact.metadata, "slice": _slice(report)})
         status = "" if report.files else "unchanged: no new files"
         writer.materialized(told, verdicts, status=status)
         _tell_changes(context, circuit_readings_facts(platform, wanted, data_now))
     if refused := [verdict for verdict in verdicts if verdict.refuses]:
         raise dg.Failure("; ".join(refusals(refused)), allow_retries=False)
+    if report.unreachable:
+        raise dg.Failure(unreachable(report), allow_retries=False)
     yield from ()
 
 

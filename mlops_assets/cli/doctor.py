@@ -22,6 +22,7 @@ _FREE_BYTES = 1 << 30
 
 def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[Verdict, ...]:
     """Ask every question, also after one that fails."""
+    from mlops_assets.flows import historian
     from mlops_assets.flows.audit import verify
     from mlops_assets.flows.plan import config_at
 
@@ -62,7 +63,12 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
         "ledger": ledger,
         "readings": readings,
     }
-    return tuple(_ask(name, question) for name, question in questions.items())
+    verdicts = tuple(_ask(name, question) for name, question in questions.items())
+    try:
+        wanted = config_at(platform)
+    except MlopsError:
+        return verdicts  # said already
+    return verdicts + historian.examine(platform.lake.historian(), wanted)
 
 
 def _ask(name: str, question: Callable[[], str]) -> Verdict:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_assets.cli.option import circuit_option, explains
-from mlops_assets.cli.session import table
+from mlops_assets.cli.session import Refused, table
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @explains
 def ingest(session: Session, raw: Path | None) -> None:
     """Merge one slice of new raw files and rows into the readings table."""
+    from mlops_assets.flows.historian import unreachable
     from mlops_assets.launch import ingest as launch
 
     report = launch(session.settings, raw, session.progress)
@@ -41,7 +42,10 @@ def ingest(session: Session, raw: Path | None) -> None:
     }
     lines = [f"{name.replace('_', ' '):18} {value}" for name, value in document.items()]
     lines += [f"quarantined: {count} {reason}" for reason, count in sorted(report.reasons.items())]
+    lines += [f"table {name}: {rows} new rows" for name, rows in sorted(report.tables.items())]
     session.answer(document, lines)
+    if report.unreachable:
+        raise Refused(unreachable(report))
 
 
 @click.command()

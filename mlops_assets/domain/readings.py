@@ -46,6 +46,7 @@ class IngestReport:
     ``rows_returned`` the other way; neither is among the rows that were read.
     ``refused`` names files that could not be used at all, each counted as one row read and
     quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out.
+    ``tables`` counts the new rows of each SQL table, ``unreachable`` says why one was not read.
     """
 
     rows_read: int = 0
@@ -62,6 +63,8 @@ class IngestReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unknown_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Mapping[str, int] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Two slices as one."""
@@ -81,6 +84,8 @@ class IngestReport:
             reasons=dict(sorted(reasons.items())),
             refused={**self.refused, **other.refused},
             unknown_columns={**self.unknown_columns, **other.unknown_columns},
+            tables={**self.tables, **other.tables},
+            unreachable={**self.unreachable, **other.unreachable},
         )
 
 

@@ -19,6 +19,7 @@ from mlops_assets.domain.arrivals import (
     restatements,
     together,
 )
+from mlops_assets.domain.declared import parse_declared
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.freshness import (
     KEYS_CHECKED,
@@ -31,6 +32,7 @@ from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.raw_file import ParsedFile, RawFileError, parse
 from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
+from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
 
 if TYPE_CHECKING:
@@ -64,8 +66,9 @@ def ingest(
     Raises:
         DataError: the landing zone or the table cannot be used.
     """
-    zone = landing or lake.landing
+    zone = WithDrawings(landing, lake.landing) if landing else lake.landing
     with lake.journal.lock():
+        drawn = draw(lake, config, now=now, progress=progress)
         files = zone.files()
         report = IngestReport()
         etl = _Etl(lake, config, zone, now, trained_until(), progress)
@@ -81,7 +84,7 @@ def ingest(
             slice_id = slice_id_of(waiting)
             lake.journal.intend(slice_id, waiting)
             report += etl.run(slice_id, waiting)
-        return _dated(report, lake)
+        return replace(_dated(report, lake), tables=drawn.rows, unreachable=drawn.unreachable)
 
 
 def waiting_files(lake: Lake) -> tuple[RawFile, ...]:
@@ -196,16 +199,15 @@ class _Etl:
             self.progress.say(line)
 
     def _parsed(self, file: RawFile) -> ParsedFile:
-        features = self.config.feature_columns
         data = self.zone.read(file)
-        found = parse(file.path, data, features)
+        found = parse_declared(file.path, data, self.config)
         if found.dates is not None:
             return found
         folder = file.path.rpartition("/")[0]
         if folder not in self.orders:
             self.orders[folder] = self._order_beside(file, folder)
         if self.orders[folder] == "day":
-            return parse(file.path, data, features, "day")
+            return parse_declared(file.path, data, self.config, assumed="day")
         return found
 
     def _order_beside(self, file: RawFile, folder: str) -> DateOrder | None:

@@ -15,6 +15,7 @@ from mlops_assets.ports.engine import (
     RenderedNotebook,
     TrainingSlots,
 )
+from mlops_assets.ports.historian import Historian
 from mlops_assets.ports.lake import (
     IngestJournal,
     Lake,
@@ -52,6 +53,7 @@ __all__ = [
     "EnvironmentRegistry",
     "EvidenceStore",
     "FittingEngine",
+    "Historian",
     "HomePlace",
     "IngestJournal",
     "Interpreters",

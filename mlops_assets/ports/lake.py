@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date, datetime
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import RawFile
+    from mlops_assets.ports.historian import Historian
 
 
 class LandingZone(Protocol):
@@ -189,3 +190,4 @@ class Lake:
     predictions: PredictionsTable
     quality: QualityTable
     hindcasts: QualityTable
+    historian: Callable[[], Historian]

@@ -207,6 +207,7 @@ def a_lake(**parts) -> Lake:
         "predictions": _Absent(),
         "quality": _Absent(),
         "hindcasts": _Absent(),
+        "historian": _Absent,
     }
     return Lake(**(fakes | parts))
 
