@@ -87,11 +87,14 @@ class Asked:
 class Authors:
     """Who wrote, committed or co-wrote what a release changes.
 
-    ``people`` are principals, ``unmapped`` git addresses that belong to nobody in the trust root.
+    ``people`` are principals, ``unmapped`` git addresses that belong to nobody in the trust root,
+    ``newcomers`` principals who got a key, a role or an address by a commit that is a part of the
+    change: whoever wrote it has chosen them.
     """
 
     people: frozenset[str] = frozenset()
     unmapped: frozenset[str] = frozenset()
+    newcomers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +291,12 @@ def check_authorship(principal: str, requester: str, authors: Authors) -> None:
     if principal in authors.people:
         raise RefusedError(
             "E_SELF_APPROVAL", f"{principal} wrote a part of this change; somebody else must sign"
+        )
+    if principal in authors.newcomers:
+        raise RefusedError(
+            "E_TRUST_CHANGED",
+            f"{principal} got a key, a role or an address by the very commit that is released; "
+            "somebody must sign whom the trust root knew before",
         )
     if principal == requester:
         raise RefusedError(

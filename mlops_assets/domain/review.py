@@ -116,8 +116,14 @@ def judge_review(data: bytes) -> Verdict:
         changes = document["changes"]
         reviewed = document["reviewed"] is True and all(change["review"] for change in changes)
         reason = str(document["reason"])
-    except (ValueError, KeyError, TypeError) as error:
+        named = [change[key] for change in changes for key in ("commit", "author", "committer")]
+        for change in changes:
+            named += [*change["co_authors"], *change["reviewers"]]
+        readable = all(isinstance(each, str) for each in named)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{FILES['pull_request']}: is no review of a change") from error
+    if not readable:
+        raise DataError(f"{FILES['pull_request']}: names people who are none")
     return Verdict(GATE, passed=reviewed, reason=reason)
 
 

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from mlops_assets.domain.trust import TrustRoot
     from mlops_assets.ports import EnvironmentRegistry, ModelRegistry, Platform
 
+# How JSON shows that has another form than was stored.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 
 def gate(
     platform: Platform, config: Config, release: str, stage: Stage, *, now: datetime
@@ -101,7 +104,11 @@ def before_request(
     )
     if stage == "test":
         return verdicts
-    return (*verdicts, _test_verdict(platform, manifest), _plan_verdict(platform, view.release))
+    return (
+        *verdicts,
+        _test_verdict(platform, view, manifest),
+        _plan_verdict(platform, view.release),
+    )
 
 
 def circuit_verdicts(
@@ -153,6 +160,8 @@ def _proved(
             _check_metrics(platform, entry, proof)
         except MlopsError as error:
             missing = (str(error),)
+        except UNREADABLE as error:
+            missing = (f"{entry.circuit}: its evidence cannot be read: {type(error).__name__}",)
     return (judge_evidence(missing), reviewed), proof
 
 
@@ -229,9 +238,13 @@ def _same_policy(platform: Platform, config: Config, manifest: Manifest) -> Verd
     return Verdict("four_eyes", passed=allowed, reason=reason)
 
 
-def _test_verdict(platform: Platform, manifest: Manifest) -> Verdict:
+def _test_verdict(platform: Platform, view: ReleaseView, manifest: Manifest) -> Verdict:
+    """Whether the test stage passed, by the very result that the ledger names."""
     stored = platform.dev.evidence.read_release(manifest.release, "test_validation")
     deployed = [str(entry.circuit) for entry in manifest.entries if entry.action == "deploy"]
+    if stored is not None and sha256(stored) != view.test_evidence:
+        reason = "test_validation is not as it was stored"
+        return Verdict("test_validation", passed=False, reason=reason)
     try:
         judged = None if stored is None else read_test_validation(stored)
     except RefusedError as error:
@@ -249,7 +262,7 @@ def read_test_validation(data: bytes) -> dict[str, tuple[Verdict, ...]]:
             )
             for key, verdicts in json.loads(data)["circuits"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise RefusedError("E_EVIDENCE", "test_validation is not as it was stored") from error
 
 
@@ -259,7 +272,7 @@ def _plan_verdict(platform: Platform, release: str) -> Verdict:
         return judge_rollback_plan(None)
     try:
         return judge_rollback_plan(dict(json.loads(stored)["refused"]))
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return judge_rollback_plan({release: "rollback_plan is not as it was stored"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain import lifecycle
@@ -139,6 +140,7 @@ def authors_of(platform: Platform, manifest: Manifest, trust: TrustRoot) -> Auth
     That is every commit of the config repository since the config commit of each replaced entry,
     or, for a first deployment, since its spec file's first commit. Nobody's are the commit that
     made the home, and those by which the platform changed the trust root and nothing else.
+    An address counts for everybody to whom it belonged on the way: moving it hides nobody.
     """
     entries = platform.ledger.entries()
     root = entries[0].data.get("root_commit") if entries else None
@@ -149,19 +151,70 @@ def authors_of(platform: Platform, manifest: Manifest, trust: TrustRoot) -> Auth
         if {commit.author, commit.committer, *commit.co_authors} == {PLATFORM_EMAIL}
     }
     if ours - {root}:
-        for path in _CONTENT:
-            for commit in platform.config.log(path, since=None, until=platform.config.head()):
-                if commit.commit != root:
-                    ours.discard(commit.commit)
+        ours -= _touching(platform.config, _CONTENT) - {root}
+    theirs = [commit for commit in commits if commit.commit not in ours]
+    trusting = _touching(platform.config, ("trust",)) if theirs else set()
+    changes = [commit for commit in theirs if commit.commit in trusting and commit.parent]
+    befores = {change.parent or "" for change in changes}
+    untils = {entry.config_commit for entry in manifest.entries} if theirs else set()
+    roots = [trust, *_roots(platform.config, befores | untils)]
     people: set[str] = set()
     unmapped: set[str] = set()
-    for commit in commits:
-        if commit.commit in ours:
-            continue
+    for commit in theirs:
         for address in (commit.author, commit.committer, *commit.co_authors):
-            person = trust.person_of(address)
-            (people.add(person) if person else unmapped.add(address))
-    return Authors(people=frozenset(people), unmapped=frozenset(unmapped))
+            people |= {person for each in roots if (person := each.person_of(address))}
+            if trust.person_of(address) is None:
+                unmapped.add(address)
+    return Authors(
+        people=frozenset(people),
+        unmapped=frozenset(unmapped),
+        newcomers=_newcomers(platform.config, changes, trust),
+    )
+
+
+def _touching(config: ConfigRepository, paths: Iterable[str]) -> set[str]:
+    """Every commit up to the watched ref that changed one of these paths, merges included."""
+    head = config.head()
+    return {commit.commit for path in paths for commit in config.log(path, since=None, until=head)}
+
+
+def _roots(config: ConfigRepository, commits: Iterable[str]) -> list[TrustRoot]:
+    """The trust roots of some commits, each content once; one that cannot be read names nobody."""
+    found: dict[tuple[bytes | None, ...], TrustRoot] = {}
+    for commit in sorted(commits):
+        files = config.files(commit)
+        content = tuple(files.get(name) for name in (SIGNERS_FILE, ROLES_FILE, REVOKED_FILE))
+        if None not in content and content not in found:
+            with suppress(RefusedError):
+                found[content] = read_root(files, commit)
+    return list(found.values())
+
+
+def _newcomers(
+    config: ConfigRepository, changes: Sequence[CommitInfo], trust: TrustRoot
+) -> frozenset[str]:
+    """Who got a key, a role or an address by a commit that also changed what is released."""
+    found: set[str] = set()
+    content = _touching(config, _CONTENT) if changes else set()
+    for change in changes:
+        if change.commit in content and change.parent is not None:
+            before = {who for root in _roots(config, {change.parent}) for who in _standing(root)}
+            after = (_roots(config, {change.commit}) or [trust])[0]
+            found |= {str(who[0]) for who in _standing(after) - before}
+    return frozenset(found)
+
+
+def _standing(root: TrustRoot) -> set[tuple[str, ...]]:
+    """What each person may do and by which keys and addresses, to be compared."""
+    return {
+        (
+            email,
+            *person.roles,
+            *person.git_emails,
+            *sorted(signer.line for signer in root.signers.values() if signer.principal == email),
+        )
+        for email, person in root.people.items()
+    }
 
 
 def _commits(

@@ -83,16 +83,17 @@ def check_history(repository: ConfigRepository, entries: Sequence[LedgerEntry], 
         raise RefusedError(
             "E_CONFIG_REF", f"this home watches {began['ref']}, not {repository.ref}"
         )
-    used = next(
-        (each.data["config_commit"] for each in reversed(entries) if "config_commit" in each.data),
-        None,
-    )
-    if used is not None and not repository.contains(used, head):
-        raise RefusedError(
-            "E_CONFIG_REWOUND",
-            f"{repository.ref} was rewound: a release was made of commit {used[:12]}, which is "
-            f"no ancestor of {head[:12]}; bring it back with git merge",
-        )
+    for what, name in (
+        ("a release was made of", "config_commit"),
+        ("people signed", "trust_commit"),
+    ):
+        used = next((each.data[name] for each in reversed(entries) if name in each.data), None)
+        if used is not None and not repository.contains(used, head):
+            raise RefusedError(
+                "E_CONFIG_REWOUND",
+                f"{repository.ref} was rewound: {what} commit {used[:12]}, which is no ancestor of "
+                f"{head[:12]}; bring it back with git merge",
+            )
 
 
 def plan(platform: Platform, config: Config, *, now: datetime) -> list[PlanLine]:

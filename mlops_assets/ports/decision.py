@@ -39,7 +39,8 @@ class Ledger(Protocol):
 class CommitInfo:
     """One commit of the config repository. People are e-mail addresses.
 
-    ``reviews`` names earlier commits that its reviewers have reviewed too.
+    ``reviews`` names earlier commits that its reviewers have reviewed too; ``parent`` is the
+    first parent, None of a first commit.
     """
 
     commit: str
@@ -51,6 +52,7 @@ class CommitInfo:
     committed_at: datetime
     pull_request: str | None
     reviews: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 class ConfigRepository(Protocol):

@@ -5,7 +5,9 @@ Only readings and their tables stay in memory, because no attack here goes throu
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -68,12 +70,18 @@ class DiskHome(ReleaseHome):
         super().__init__(*circuits, **options)
 
     def _store(self, files):
-        layout, root = self.layout, self.layout.root
-        self.git = History.create(layout.config, WATCHED)
+        self.git = History.create(self.layout.config, WATCHED)
         self.git.commit(files, message="Begin", author=PLATFORM_EMAIL, branch=None)
+        self.data = FakeTrainingDataStore()
+        self._open()
+
+    def _open(self):
+        """Read everything anew from the disk, as a process does that starts now."""
+        layout, root = self.layout, self.layout.root
+        self.git = History(layout.config, WATCHED)
         self.ledger = LocalLedger(layout.ledger, self.git.anchor, self.git.anchored)
         self.dev = DevWorkspace(
-            training_data=FakeTrainingDataStore(),
+            training_data=self.data,
             models=LocalModelRegistry(layout.dev_models, root),
             environments=LocalEnvironmentRegistry(layout.dev_environments),
             evidence=LocalEvidenceStore(layout.dev_evidence, root),
@@ -82,6 +90,7 @@ class DiskHome(ReleaseHome):
             models=LocalModelRegistry(layout.registry_models, root),
             environments=LocalEnvironmentRegistry(layout.registry_environments),
         )
+        self.production = copy.copy(self.production)
         for workspace in ("test", "prod"):
             serving = ServingWorkspace(
                 endpoints=LocalEndpoints(layout.endpoints(workspace)),
@@ -89,13 +98,27 @@ class DiskHome(ReleaseHome):
             )
             setattr(self.production, workspace, serving)
 
-    def again(self):
-        """The same home as a process sees it that starts now."""
-        other = object.__new__(DiskHome)
+    def at(self, root: Path):
+        """A copy of this home: a home can be moved."""
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.git = History(self.layout.config, WATCHED)
-        other.ledger = LocalLedger(self.layout.ledger, other.git.anchor, other.git.anchored)
+        other.layout = HomeLayout(Path(shutil.copytree(self.layout.root, root, symlinks=True)))
+        other._open()
         return other
+
+    def again(self):
+        """The same home as another process sees it."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._open()
+        return other
+
+    def served(self):
+        """What no attack may change: what is live, and what the shared registry holds."""
+        live = {str(key): self.live(key) for key in self.circuits}
+        folder = self.layout.registry_models
+        kept = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*/record.json"))
+        return live, kept
 
     def model_file(self, circuit, name="model.json", *, where="dev", version=1) -> Path:
         """One file of a registered model."""

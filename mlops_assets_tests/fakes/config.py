@@ -94,6 +94,7 @@ class FakeConfigRepository:
             subject=message.splitlines()[0],
             committed_at=BEGAN + timedelta(minutes=len(self.trees)),
             pull_request=None,
+            parent=parent,
             reviews=tuple(reviews),
         )
         return commit

@@ -95,6 +95,7 @@ class FakeConfigRepository:
                 subject=message,
                 committed_at=NOW,
                 pull_request=None,
+                parent=self.head() if self.infos else None,
                 reviews=tuple(reviews),
             )
         )

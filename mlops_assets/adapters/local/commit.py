@@ -33,8 +33,9 @@ _PULL_REQUEST = re.compile(
 
 
 def read_commit(fields: Sequence[str]) -> CommitInfo:
-    """Return what `FIELDS` say of one commit, the parents left out."""
-    commit, author, committer, at, subject, co_authors, reviewers, pull_request, reviews = fields
+    """Return what `FIELDS` say of one commit."""
+    commit, author, committer, at, subject, co_authors, reviewers, *rest = fields
+    pull_request, reviews, parents = rest
     merged = _PULL_REQUEST.search(subject)
     number = pull_request.split("\x1f")[0].strip()
     if not number and merged:
@@ -50,6 +51,7 @@ def read_commit(fields: Sequence[str]) -> CommitInfo:
         committed_at=datetime.fromisoformat(at).astimezone(UTC),
         pull_request=number or None,
         reviews=tuple(_several(reviews)),
+        parent=next(iter(parents.split()), None),
     )
 
 

@@ -141,7 +141,7 @@ class GitConfigRepository:
             "--",
             *([f":(top,literal){where}"] if where else []),
         )
-        found = [read_commit(record[:-1]) for record in records]
+        found = [read_commit(record) for record in records]
         merges = {
             commit.commit: commit.reviewers
             for commit, record in zip(found, records, strict=True)
@@ -164,7 +164,7 @@ class GitConfigRepository:
             *([f"^{checked_commit(since)}"] if since else []),
             "--",
         )
-        found = (read_commit(record[:-1]) for record in records)
+        found = (read_commit(record) for record in records)
         return tuple(commit for commit in found if commit.reviews)
 
     def _records(self, *which: str) -> list[list[str]]:

@@ -1,0 +1,73 @@
+"""Every named attack is refused with its code and changes nothing; without mischief gates open."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+
+import pytest
+
+from mlops_assets_tests.attacks import decisions, folders, moments, papers_named, people
+from mlops_assets_tests.attacks.named import NAMED, homes_by_point, untouched
+from mlops_assets_tests.attacks.tally import ACCEPTED, outcome_of
+
+FILES = (decisions, folders, moments, people)
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory):
+    return homes_by_point(tmp_path_factory.mktemp("homes"))
+
+
+@pytest.mark.parametrize("begins", ["created", "asked", "approved", "tested", "ready"])
+def test_without_mischief_the_gate_opens(homes, begins, tmp_path):
+    home = homes[begins].at(tmp_path / "home")
+    assert outcome_of(untouched(begins)(home)).code == ACCEPTED
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_attack_is_refused_with_its_code_and_changes_nothing(homes, name, tmp_path):
+    named = NAMED[name]
+    home = homes[named.begins].at(tmp_path / "home")
+    attempt = named.mischief(home)
+    served = home.again().served()
+
+    outcome = outcome_of(attempt)
+
+    assert outcome.code in named.codes, outcome.reason
+    assert home.again().served() == served
+    assert not (home.layout.root / "canary").exists()
+
+
+@pytest.mark.parametrize("name", papers_named.NAMED)
+def test_a_named_paper_is_refused_with_its_code(name):
+    code, attempt = papers_named.NAMED[name]
+    assert outcome_of(attempt).code == code
+
+
+def test_there_are_more_named_attacks_than_a_hundred_on_homes_alone():
+    assert len(NAMED) >= 150
+    assert len(papers_named.NAMED) >= 200
+
+
+def _promote(home, results):
+    try:
+        results.put(home.again().promote(home.made, "registry").state)
+    except Exception:  # noqa: BLE001 told by the parent
+        results.put(traceback.format_exc())
+
+
+def test_two_processes_consume_one_approval_once(homes, tmp_path):
+    home = homes["approved"].at(tmp_path / "home")
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    both = [context.Process(target=_promote, args=(home, results)) for _ in range(2)]
+    for process in both:
+        process.start()
+    said = [results.get(timeout=120) for _ in both]
+    for process in both:
+        process.join()
+    assert set(said) <= {"registered"}, said
+    events = [entry.event for entry in home.again().ledger.entries()]
+    # The first release consumed two requests before, and was registered once.
+    assert (events.count("consumed"), events.count("registered")) == (3, 2)
