@@ -264,6 +264,7 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
 def _lake(layout: HomeLayout) -> Lake:
     from mlops_assets.adapters.local.forecast import LocalPredictionsTable
     from mlops_assets.adapters.local.journal import LocalIngestJournal
+    from mlops_assets.adapters.local.landing import LocalLandingZone
     from mlops_assets.adapters.local.quality import LocalQualityTable
     from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
     from mlops_assets.ports import Lake
@@ -274,7 +275,7 @@ def _lake(layout: HomeLayout) -> Lake:
         return SqlHistorian(os.environ)
 
     return Lake(
-        landing=landing_zone(layout.raw),
+        landing=LocalLandingZone(layout.raw, seen=layout.ingested / "seen.json"),
         journal=LocalIngestJournal(layout.ingested),
         readings=LocalReadingsTable(layout.readings),
         quarantine=LocalRowLog(layout.quarantine, "quarantine"),

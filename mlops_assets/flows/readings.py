@@ -72,9 +72,15 @@ def ingest(
         files = zone.files()
         report = IngestReport()
         etl = _Etl(lake, config, zone, now, trained_until(), progress)
+        reopen_lost(lake, progress)
+        reopened, absent = lake.journal.reopened(), list[str]()
         for slice_id, members in lake.journal.pending().items():
-            if set(members) <= set(files):
+            if missing := set(members) - set(files):
+                absent += [file.path for file in missing if slice_id in reopened]
+            if not missing:
                 report += etl.run(slice_id, members)
+            elif slice_id in reopened:
+                continue
             elif (version := lake.readings.merged(slice_id)) is not None:
                 lake.journal.confirm(slice_id, version)
             else:
@@ -84,6 +90,12 @@ def ingest(
             slice_id = slice_id_of(waiting)
             lake.journal.intend(slice_id, waiting)
             report += etl.run(slice_id, waiting)
+        if absent:
+            raise DataError(
+                f"a table lost rows of {len(absent)} raw files that are no longer in the landing "
+                f"zone, such as {min(absent)}: put them back, or name their folder with --raw, and "
+                "run ingest again"
+            )
         return replace(_dated(report, lake), tables=drawn.rows, unreachable=drawn.unreachable)
 
 
@@ -91,6 +103,35 @@ def waiting_files(lake: Lake) -> tuple[RawFile, ...]:
     """Files of the landing zone that no slice has taken yet."""
     confirmed = lake.journal.confirmed()
     return tuple(file for file in lake.landing.files() if file not in confirmed)
+
+
+def reopen_lost(lake: Lake, progress: Progress | None = None) -> tuple[str, ...]:
+    """Take up again the slices that a table no longer holds, after a torn commit or a restore.
+
+    Returns:
+        Their ids. Whatever commits to the tables must call this before, under the journal's lock:
+        a new commit takes the number by which a lost one is noticed.
+    """
+    newest = {
+        "readings": lake.readings.version() if lake.readings.exists() else None,
+        "quarantine": lake.quarantine.version(),
+        "restatements": lake.restatements.version(),
+    }
+    made = lake.journal.made()
+    lost = [
+        slice_id
+        for slice_id, versions in made.items()
+        if any(_missing(version, newest[table]) for table, version in versions.items())
+    ]
+    for slice_id in sorted(lost, key=lambda each: made[each].get("readings", 0)):
+        lake.journal.reopen(slice_id)
+        if progress is not None:
+            progress.say(f"slice {slice_id} is no longer in the tables: it is read again")
+    return tuple(lost)
+
+
+def _missing(version: int, newest: int | None) -> bool:
+    return newest is None or version > newest
 
 
 def slice_id_of(files: Sequence[RawFile]) -> str:
@@ -131,18 +172,20 @@ class _Etl:
                 name: file.unknown_columns for name, file in parsed.items() if file.unknown_columns
             },
         )
-        version = None
+        version, logs = None, dict[str, int]()
         if not arrived.rows.is_empty():
-            report, version = self._merge(slice_id, arrived.rows, report)
-        self.lake.quarantine.append(
+            report, version, logs = self._merge(slice_id, arrived.rows, report)
+        log_version = self.lake.quarantine.append(
             quarantined.with_columns(pl.lit(slice_id).alias("slice")), slice_id=slice_id
         )
-        self.lake.journal.confirm(slice_id, version)
+        if log_version is not None:
+            logs["quarantine"] = log_version
+        self.lake.journal.confirm(slice_id, version, logs=logs)
         return report
 
     def _merge(
         self, slice_id: str, arrived: pl.DataFrame, report: IngestReport
-    ) -> tuple[IngestReport, int]:
+    ) -> tuple[IngestReport, int, dict[str, int]]:
         import polars as pl
 
         rows = arrived.drop("row").rename({"file": "source"})
@@ -159,7 +202,7 @@ class _Etl:
                 f"with {stored!s}; run `mlops verify` and restore the table from a backup"
             )
         restated = restatements(result.changed, self.trained_until)
-        self.lake.restatements.append(
+        log_version = self.lake.restatements.append(
             restated.with_columns(
                 pl.lit(result.delta_version, dtype=pl.Int64).alias("delta_version"),
                 pl.lit(slice_id).alias("slice"),
@@ -172,7 +215,8 @@ class _Etl:
             rows_unchanged=result.unchanged,
             rows_restated=restated.n_unique(["plant_id", "circuit_id", "timestamp"]),
         )
-        return report + merged, result.delta_version
+        logs = {} if log_version is None else {"restatements": log_version}
+        return report + merged, result.delta_version, logs
 
     def _read(
         self, files: Sequence[RawFile]

@@ -1,74 +1,131 @@
-"""The ingest journal as files: one a slice, first an intent, then what became of it."""
+"""The ingest journal as files: one a slice, first an intent, then what became of it.
+
+Confirmed slices are gathered in one file from time to time, so that knowing all files that were
+ever merged costs one read.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.local.files import flush_folder, locked, read_bytes, write_atomic
+from mlops_assets.adapters.local.files import locked, read_bytes, remove_file, write_atomic
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-_FORMAT = 1
+_FORMAT = 2
+# Format 1 knew the readings' version alone.
+_READ = (1, _FORMAT)
+# More confirmed slices than these lying alone are gathered.
+_ALONE = 64
+# Comes after every version of a table.
+_NEW = 1 << 62
 
 
 class LocalIngestJournal:
-    """``intents/SLICE.json`` until the slice is in the table, then ``slices/SLICE.json``."""
+    """``intents/SLICE.json`` until the slice is in the table, then ``slices/SLICE.json``.
+
+    ``slices.json`` holds the slices that were gathered.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._intents = folder / "intents"
         self._slices = folder / "slices"
+        self._gathered = folder / "slices.json"
 
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
         return frozenset(
-            file for path in self._slices.glob("*.json") for file in _files(_read(path))
+            file for document in self._documents().values() for file in _files(document)
         )
+
+    def made(self) -> dict[str, dict[str, int]]:
+        """By confirmed slice, the version of each table that holds a part of it."""
+        versions = {}
+        for slice_id, document in self._documents().items():
+            tables = {"readings": document["delta_version"], **document.get("logs", {})}
+            versions[slice_id] = {name: int(v) for name, v in tables.items() if v is not None}
+        return versions
 
     def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
         """Say what the next merge will hold."""
-        write_atomic(self._intents / f"{slice_id}.json", _written(slice_id, files, None))
+        write_atomic(self._intents / f"{slice_id}.json", _written(slice_id, files))
 
     def pending(self) -> dict[str, tuple[RawFile, ...]]:
         """Intents not yet confirmed, by slice id."""
-        return {
-            path.stem: _files(_read(path))
-            for path in sorted(self._intents.glob("*.json"))
-            if not (self._slices / path.name).exists()
-        }
+        return {slice_id: _files(document) for slice_id, document in self._open().items()}
 
-    def confirm(self, slice_id: str, delta_version: int | None) -> None:
+    def reopened(self) -> frozenset[str]:
+        """Pending slices that had been confirmed before."""
+        return frozenset(
+            slice_id for slice_id, document in self._open().items() if "again" in document
+        )
+
+    def confirm(
+        self, slice_id: str, delta_version: int | None, *, logs: Mapping[str, int] | None = None
+    ) -> None:
         """Close an intent; repeating it changes nothing."""
-        name = f"{slice_id}.json"
-        if not (self._slices / name).exists():
+        if slice_id not in self._documents():
+            name = f"{slice_id}.json"
             files = _files(_read(self._intents / name))
-            write_atomic(self._slices / name, _written(slice_id, files, delta_version))
+            more = {"delta_version": delta_version, "logs": dict(logs or {})}
+            write_atomic(self._slices / name, _written(slice_id, files, **more))
         self.withdraw(slice_id)
+        if len(list(self._slices.glob("*.json"))) > _ALONE:
+            self._gather(self._documents())
 
     def withdraw(self, slice_id: str) -> None:
         """Forget an intent of which nothing was merged."""
-        (self._intents / f"{slice_id}.json").unlink(missing_ok=True)
-        if self._intents.is_dir():
-            flush_folder(self._intents)
+        remove_file(self._intents / f"{slice_id}.json")
+
+    def reopen(self, slice_id: str) -> None:
+        """Make a confirmed slice pending again: a table has lost its part of it."""
+        documents = self._documents()
+        if (document := documents.pop(slice_id, None)) is None:
+            return
+        again = _written(slice_id, _files(document), again=document["delta_version"] or 0)
+        write_atomic(self._intents / f"{slice_id}.json", again)
+        self._gather(documents)
+        remove_file(self._slices / f"{slice_id}.json")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the ETL against other slices of this home."""
         return locked(self._folder / ".lock")
 
+    def _open(self) -> dict[str, dict[str, Any]]:
+        """Intents that are not confirmed: those reopened first, in the order they were made in."""
+        paths = sorted(self._intents.glob("*.json"))
+        confirmed = self._documents() if paths else {}
+        found = {path.stem: _read(path) for path in paths if path.stem not in confirmed}
+        return dict(sorted(found.items(), key=lambda item: item[1].get("again", _NEW)))
 
-def _written(slice_id: str, files: Sequence[RawFile], delta_version: int | None) -> bytes:
-    document = {
-        "format": _FORMAT,
-        "slice": slice_id,
-        "delta_version": delta_version,
-        "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files],
-    }
+    def _documents(self) -> dict[str, dict[str, Any]]:
+        """Every confirmed slice by its id."""
+        gathered = _read(self._gathered)["slices"] if self._gathered.exists() else []
+        documents = {document["slice"]: document for document in gathered}
+        return documents | {path.stem: _read(path) for path in self._slices.glob("*.json")}
+
+    def _gather(self, documents: Mapping[str, dict[str, Any]]) -> None:
+        """Put slices into the one file; those lying alone go once it is there."""
+        ordered = [documents[slice_id] for slice_id in sorted(documents)]
+        write_atomic(self._gathered, _text({"format": _FORMAT, "slices": ordered}))
+        for path in list(self._slices.glob("*.json")):
+            if path.stem in documents:
+                remove_file(path)
+
+
+def _written(slice_id: str, files: Sequence[RawFile], **more: Any) -> bytes:  # noqa: ANN401 JSON
+    described = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files]
+    return _text({"format": _FORMAT, "slice": slice_id, "files": described, **more})
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -76,7 +133,7 @@ def _read(path: Path) -> dict[str, Any]:
     data = read_bytes(path)
     try:
         document = json.loads(data or b"")
-        if document["format"] == _FORMAT:
+        if document["format"] in _READ:
             return dict(document)
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
@@ -86,5 +143,5 @@ def _read(path: Path) -> dict[str, Any]:
     raise DataError(f"{path}: has format {document['format']}, this version reads {_FORMAT}")
 
 
-def _files(document: dict[str, Any]) -> tuple[RawFile, ...]:
+def _files(document: Mapping[str, Any]) -> tuple[RawFile, ...]:
     return tuple(RawFile(f["path"], f["size"], f["sha256"]) for f in document["files"])

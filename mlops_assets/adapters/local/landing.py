@@ -1,26 +1,52 @@
-"""The landing zone as a folder: every visible file below it, as plants sent it."""
+"""The landing zone as a folder: every visible file below it, as plants sent it.
+
+A file is named by the SHA-256 of its bytes. A listing does not read again what it has read before:
+it remembers, beside the zone, the digest of a file together with its size, inode and times, and
+trusts that for at most a week. Whoever changes a file in place changes the time of its inode, which
+no program can set back, so the change shows in the next listing; on a disk whose times cannot be
+trusted, within `TRUSTED`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.local.files import read_bytes, write_once
+from mlops_assets.adapters.local.files import read_bytes, write_atomic, write_once
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+# A file that seems unchanged is read again after this long at the latest.
+TRUSTED = timedelta(days=7)
+# A file that was changed this shortly before it was read might change again within one tick of the
+# disk's clock.
+_UNSETTLED_NS = 2_000_000_000
+_FORMAT = 1
 
 
 class LocalLandingZone:
     """Raw files below ``root``; a root that is one file is a zone of that file.
 
     Names that start with a dot or an underscore are not data: writers use them while they write.
+    ``seen`` is where digests are remembered; without it every listing reads every file.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, seen: Path | None = None, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self._root = root
+        self._seen = seen
+        self._clock = clock
 
     def files(self) -> tuple[RawFile, ...]:
         """Every file, sorted by path; DataError when there is no such folder."""
@@ -28,12 +54,23 @@ class LocalLandingZone:
             return (_described(self._root.name, self._bytes(self._root.name)),)
         if not self._root.is_dir():
             raise DataError(f"{self._root}: no such file or folder; raw files are read from there")
-        found = []
-        for path in sorted(self._root.rglob("*")):
-            relative = path.relative_to(self._root)
-            if path.is_file() and not any(part.startswith((".", "_")) for part in relative.parts):
-                found.append(_described(relative.as_posix(), self._bytes(relative.as_posix())))
-        return tuple(sorted(found, key=lambda file: file.path))
+        known = self._remembered()
+        try:
+            listed = dict(sorted(_walk(str(self._root), "")))
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+        now = self._clock()
+        found, remembered, changed = [], {}, len(listed) != len(known)
+        for path, state in listed.items():
+            sight = known.get(path)
+            if sight is None or sight.state != state or now >= sight.until:
+                changed = True
+                sight = self._look(path, state, now)
+            remembered[path] = sight
+            found.append(RawFile(path, sight.state[0], sight.sha256))
+        if self._seen is not None and changed:
+            self._remember(remembered)
+        return tuple(found)
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
@@ -56,6 +93,65 @@ class LocalLandingZone:
         if data is None:
             raise DataError(f"{path}: is no longer in the landing zone; put it back")
         return data
+
+    def _look(self, path: str, state: _State, now: int) -> _Sight:
+        """Read a file, and say until when that may be relied on.
+
+        Digests run out at different times, so that no listing reads everything at once.
+        """
+        data = self._bytes(path)
+        digest = hashlib.sha256(data).hexdigest()
+        if len(data) != state[0] or max(state[2:]) > now - _UNSETTLED_NS:
+            return _Sight((len(data), *state[1:]), digest, until=0)
+        week = TRUSTED // timedelta(microseconds=1) * 1000
+        share = int(hashlib.sha256(path.encode()).hexdigest()[:4], 16)
+        return _Sight(state, digest, until=now + week // 2 + week // 2 * share // 0x10000)
+
+    def _remembered(self) -> dict[str, _Sight]:
+        """What earlier listings saw; nothing where that cannot be read, since it is only a hint."""
+        if self._seen is None:
+            return {}
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            document = json.loads(self._seen.read_bytes())
+            if document["format"] == _FORMAT:
+                return {
+                    path: _Sight(tuple(state), sha256, until)
+                    for path, state, sha256, until in document["files"]
+                }
+        return {}
+
+    def _remember(self, sights: dict[str, _Sight]) -> None:
+        assert self._seen is not None  # noqa: S101 asked by the caller
+        rows = [[path, s.state, s.sha256, s.until] for path, s in sights.items()]
+        document = {"format": _FORMAT, "files": rows}
+        write_atomic(self._seen, json.dumps(document, separators=(",", ":")).encode())
+
+
+# Size, inode, and the times of the content and of the inode in nanoseconds.
+_State = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A file as a listing saw it; ``until`` is when it must be read again, in nanoseconds."""
+
+    state: _State
+    sha256: str
+    until: int
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, _State]]:
+    """Every visible file below a folder by its relative path."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "_")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                stat = entry.stat()
+                state = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+                yield prefix + entry.name, state
 
 
 def _described(path: str, data: bytes) -> RawFile:
