@@ -10,7 +10,17 @@ from pathlib import Path
 
 import click
 
-from mlops_assets.cli import audit, config, deployment, forecast, home, model, readings, release
+from mlops_assets.cli import (
+    audit,
+    config,
+    deployment,
+    forecast,
+    home,
+    model,
+    quarantine,
+    readings,
+    release,
+)
 from mlops_assets.cli.session import Session
 
 
@@ -33,6 +43,6 @@ def main(context: click.Context, home: Path | None, config: Path | None, as_json
     context.obj = Session(home, config, as_json)
 
 
-for commands in (home, readings, config, model, release, forecast, deployment, audit):
+for commands in (home, readings, quarantine, config, model, release, forecast, deployment, audit):
     for command in commands.COMMANDS:
         main.add_command(command)

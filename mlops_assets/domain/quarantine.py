@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.domain.arrivals import QUARANTINE_COLUMNS, log_schema
 from mlops_assets.domain.contract import RULES, reach, verdicts
-from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.readings import FIXED, KEY
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ def standing(log: pl.DataFrame) -> pl.DataFrame:
     """Return what is in quarantine now: refused rows that nobody released, and held hours."""
     import polars as pl
 
-    parsed = _parsed(log)
-    said = _decisions(parsed).filter(pl.col("_released")).select(*KEY, "value")
+    known = parsed(log)
+    said = _decisions(known).filter(pl.col("_released")).select(*KEY, "value")
     refused = log.filter(pl.col("state").fill_null("refused") == "refused")
-    free = _parsed(refused).join(said, on=[*KEY, "value"], how="semi")
-    held = _newest(parsed).filter(pl.col("state") == "held")
+    free = parsed(refused).join(said, on=[*KEY, "value"], how="semi")
+    held = _newest(known).filter(pl.col("state") == "held")
     names = [name for name in QUARANTINE_COLUMNS if name in log.columns]
     kept = refused.join(
         free.select("file", "row", "slice"), on=["file", "row", "slice"], how="anti"
@@ -142,7 +142,7 @@ def released(log: pl.DataFrame) -> pl.DataFrame:
     """Return the keys and values that people took for readings."""
     import polars as pl
 
-    return _decisions(_parsed(log)).filter(pl.col("_released")).select(*KEY, "value")
+    return _decisions(parsed(log)).filter(pl.col("_released")).select(*KEY, "value")
 
 
 def decided(
@@ -155,7 +155,7 @@ def decided(
     """
     import polars as pl
 
-    numbers = _numbers(_parsed(log))
+    numbers = _numbers(parsed(log))
     return _filled(
         rows.unique([*KEY, "value"], maintain_order=True)
         .join(numbers, on=list(KEY), how="left")
@@ -180,7 +180,7 @@ def _last_words(
     """
     import polars as pl
 
-    entries = _parsed(log)
+    entries = parsed(log)
     told = _newest(entries)
     cells = [
         pl.col("cells").str.json_path_match(f"$.{name}").cast(pl.Float64, strict=False).alias(name)
@@ -296,7 +296,7 @@ def _entries(judged: pl.DataFrame, features: list[str]) -> pl.DataFrame:
     )
 
 
-def _parsed(log: pl.DataFrame) -> pl.DataFrame:
+def parsed(log: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that have a time and a value, with both as such."""
     import polars as pl
 
@@ -308,27 +308,27 @@ def _parsed(log: pl.DataFrame) -> pl.DataFrame:
     ).filter(pl.col("timestamp").is_not_null() & pl.col("value").is_not_null())
 
 
-def _newest(parsed: pl.DataFrame) -> pl.DataFrame:
+def _newest(known: pl.DataFrame) -> pl.DataFrame:
     """Return the newest word of the contract on each hour."""
     import polars as pl
 
-    states = parsed.filter(pl.col("state").is_in(["held", "cleared"])).sort("number")
+    states = known.filter(pl.col("state").is_in(["held", "cleared"])).sort("number")
     return states.unique(list(KEY), keep="last", maintain_order=True)
 
 
-def _decisions(parsed: pl.DataFrame) -> pl.DataFrame:
+def _decisions(known: pl.DataFrame) -> pl.DataFrame:
     """Return the newest word of people on each value."""
     import polars as pl
 
-    states = parsed.filter(pl.col("state").is_in(["released", "withheld"])).sort("number")
+    states = known.filter(pl.col("state").is_in(["released", "withheld"])).sort("number")
     newest = states.unique([*KEY, "value"], keep="last", maintain_order=True)
     return newest.with_columns((pl.col("state") == "released").alias("_released"))
 
 
-def _numbers(parsed: pl.DataFrame) -> pl.DataFrame:
+def _numbers(known: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    return parsed.group_by(list(KEY)).agg(pl.col("number").max().alias("_number"))
+    return known.group_by(list(KEY)).agg(pl.col("number").max().alias("_number"))
 
 
 def _written(rows: pl.DataFrame) -> pl.DataFrame:
@@ -349,6 +349,15 @@ def _filled(rows: pl.DataFrame) -> pl.DataFrame:
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name)
         for name, kind in schema.items()
     )
+
+
+def with_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of the log each with an id, which people name it by."""
+    import polars as pl
+
+    named = rows.select("plant_id", "circuit_id", "timestamp", "value", "reason", "file", "row")
+    ids = [f"q-{digest_of(list(row))[:10]}" for row in named.iter_rows()]
+    return rows.with_columns(pl.Series("id", ids, dtype=pl.String))
 
 
 def contracted(circuits: Iterable[Circuit]) -> frozenset[CircuitKey]:

@@ -1,124 +1,266 @@
-"""Quarantine: a slice's rows judged among their neighbours, and people who say otherwise.
+"""Quarantine: what is held back, for people to see, to release, and to hold back themselves.
 
-What decides lies within the reach of the contracts around the slice, in the table and in the log,
-both as they were before the slice: a slice that is taken up again decides the same again. The log
-learns first what a slice takes out of the table, so that a row is never in neither.
+What a person says is of one value of one hour. It is written to the log first and counts from then
+on, also where the same file is read again: an interrupted command is done by repeating it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain import arrivals
 from mlops_assets.domain import quarantine as rules
-from mlops_assets.domain.arrivals import RELEASABLE, fixed_schema, log_schema
-from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.domain.readings import KEY
+from mlops_assets.domain.arrivals import RELEASABLE, fixed_schema
+from mlops_assets.domain.contract import RULES
+from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.identifiers import CircuitKey, digest_of
+from mlops_assets.domain.readings import KEY, IngestReport
+from mlops_assets.flows.contract import frame, log_around, settle
+from mlops_assets.flows.readings import reopen_lost, store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     import polars as pl
 
-    from mlops_assets.domain.arrivals import Judged
-    from mlops_assets.domain.circuit import Circuit, Config
-    from mlops_assets.domain.quarantine import Settled
+    from mlops_assets.domain.circuit import Config
     from mlops_assets.ports import Lake
 
+Word = Literal["released", "withheld"]
+# What a release takes out of quarantine: a number of a known hour of a known circuit.
+TAKEN = (*RULES, *RELEASABLE, rules.WITHHELD)
 
-def judge(
-    lake: Lake, config: Config, rows: pl.DataFrame, *, now: datetime, slice_id: str
-) -> Judged:
-    """Judge rows each by itself; a value that a person released is not asked for range and sign."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which rows somebody means: all of the circuits from ``start`` to before ``end``, or by id."""
+
+    circuits: Collection[CircuitKey] | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    ids: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a word of a person did. ``refused`` counts by reason the rows that it cannot free."""
+
+    rows: int
+    entered: int
+    withdrawn: int
+    restated: int
+    refused: Mapping[str, int]
+    delta_version: int | None
+
+
+def listed(lake: Lake, choice: Choice, *, reasons: Sequence[str] = ()) -> pl.DataFrame:
+    """Return what is in quarantine now, each row with its id, newest last."""
     import polars as pl
 
-    judged = arrivals.judge(rows, config.circuits, now)
-    refused = judged.quarantined.filter(pl.col("reason").is_in(RELEASABLE))
-    if refused.is_empty():
-        return judged
-    stamps = refused["timestamp"].str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC")
-    asked = refused.select("plant_id", "circuit_id", stamps)
-    released = rules.released(_log(lake, asked, config.circuits, slice_id))
-    if released.is_empty():
-        return judged
-    return arrivals.judge(rows, config.circuits, now, released)
+    rows = rules.standing(
+        lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
+    ).pipe(rules.with_ids)
+    if reasons:
+        rows = rows.filter(pl.col("reason").str.split(":").list.first().is_in(list(reasons)))
+    if choice.ids:
+        rows = rows.filter(pl.col("id").is_in(list(choice.ids)))
+        if absent := sorted(set(choice.ids) - set(rows["id"])):
+            raise UsageError(f"{absent[0]} is not in quarantine; see `mlops quarantine list`")
+    return rows
 
 
-def settle(
+def words(lake: Lake, choice: Choice) -> pl.DataFrame:
+    """Return what people released and withheld, and why, oldest first for each hour."""
+    import polars as pl
+
+    log = lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
+    said = log.filter(pl.col("state").is_in(["released", "withheld"]))
+    return said.sort("plant_id", "circuit_id", "timestamp", "number").pipe(rules.with_ids)
+
+
+def release(
     lake: Lake,
-    circuits: Mapping[CircuitKey, Circuit],
-    arrived: pl.DataFrame,
+    config: Config,
+    choice: Choice,
     *,
-    slice_id: str,
-    asked: pl.DataFrame | None = None,
-) -> Settled:
-    """Judge arrived rows, and further keys, among what lies around them.
+    by: str,
+    note: str,
+    now: datetime,
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]] = dict,
+) -> Decision:
+    """Take values out of quarantine and into the readings, and keep them there.
 
-    Circuits without a contract, and of which the log tells nothing, are not looked at.
+    A row that was refused by itself enters where its hour has no reading; what is there stays.
+
+    Raises:
+        UsageError: nobody, no reason, or nothing that is in quarantine is named.
     """
     import polars as pl
 
-    ids = ["plant_id", "circuit_id"]
-    keys = arrived.select(KEY) if asked is None else pl.concat([arrived.select(KEY), asked])
-    log = _log(lake, keys, circuits, slice_id)
-    wanted = rules.contracted(circuits.values()) | _circuits(log)
-    if asked is not None:
-        wanted |= _circuits(asked)
-    chosen = keys.join(_frame(wanted & _circuits(keys)), on=ids, how="semi")
-    inside = arrived.join(_frame(_circuits(chosen)), on=ids, how="semi", maintain_order="left")
-    near = _near(lake, chosen, circuits, slice_id)
-    found = rules.settle(inside, near, log, circuits, asked)
-    outside = arrived.join(_frame(_circuits(chosen)), on=ids, how="anti", maintain_order="left")
-    return replace(found, rows=pl.concat([outside, found.rows], how="diagonal"))
+    _check_words(by, note)
+    with lake.journal.lock():
+        reopen_lost(lake)
+        held, pending = listed(lake, choice), _pending(lake, choice)
+        if held.is_empty() and pending.is_empty():
+            raise UsageError("nothing of that is in quarantine; see `mlops quarantine list`")
+        able = held.filter(pl.col("reason").is_in(TAKEN)).join(
+            frame(config.circuits), on=["plant_id", "circuit_id"], how="semi"
+        )
+        taken = rules.parsed(able).join(_stored(lake, rules.parsed(able)), on=KEY, how="anti")
+        refused = held.join(taken.select("id"), on="id", how="anti").with_columns(
+            reason=pl.when(pl.col("id").is_in(able["id"].to_list()))
+            .then(pl.lit("has_reading"))
+            .otherwise("reason")
+        )
+        return _say(
+            lake,
+            config,
+            taken,
+            "released",
+            by=by,
+            note=note,
+            now=now,
+            trained_until=trained_until(),
+            refused=dict(refused.group_by("reason").len().sort("reason").iter_rows()),
+            pending=pending,
+        )
 
 
-def _log(
-    lake: Lake, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str
-) -> pl.DataFrame:
-    """What the quarantine told around the keys before this slice."""
+def withhold(
+    lake: Lake,
+    config: Config,
+    choice: Choice,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]] = dict,
+) -> Decision:
+    """Put readings into quarantine that no rule holds back, or take a release back.
+
+    Raises:
+        UsageError: nobody, no reason, no bounds, or no reading is named.
+    """
     import polars as pl
 
-    wanted = _circuits(keys)
-    parts = [pl.DataFrame(schema=log_schema("quarantine"))]
-    for start, end in rules.windows(keys, circuits):
-        parts.append(lake.quarantine.read(wanted, start=start, end=end))
-    return pl.concat(parts).filter(pl.col("slice") != slice_id)
+    _check_words(by, note)
+    if not choice.circuits or choice.start is None or choice.end is None:
+        raise UsageError("name the readings: --circuit KEY --from TIME --to TIME")
+    with lake.journal.lock():
+        reopen_lost(lake)
+        rows = lake.readings.read(
+            start=choice.start, end=choice.end, circuits=choice.circuits, columns=[*KEY, "value"]
+        )
+        if rows.is_empty():
+            raise UsageError("there are no readings of that, so nothing is held back")
+        return _say(
+            lake,
+            config,
+            rows.with_columns(pl.lit(rules.WITHHELD).alias("reason")),
+            "withheld",
+            by=by,
+            note=note,
+            now=now,
+            trained_until=trained_until(),
+        )
 
 
-def _near(
-    lake: Lake, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str
-) -> pl.DataFrame:
-    """The readings around the keys before this slice."""
+def _pending(lake: Lake, choice: Choice) -> pl.DataFrame:
+    """Return released values that an interrupted command did not store."""
     import polars as pl
 
-    empty = pl.DataFrame(schema=fixed_schema())
-    version = lake.readings.merged(slice_id)
-    if keys.is_empty() or not lake.readings.exists() or version == 0:
-        return empty
-    before = None if version is None else version - 1
-    wanted = _circuits(keys)
-    parts = [
-        lake.readings.read(start=start, end=end, circuits=wanted, version=before)
-        for start, end in rules.windows(keys, circuits)
-    ]
-    return pl.concat([empty, *parts], how="diagonal")
-
-
-def _circuits(rows: pl.DataFrame) -> frozenset[CircuitKey]:
-    names = rows.select("plant_id", "circuit_id").unique()
-    return frozenset(CircuitKey(plant, circuit) for plant, circuit in names.iter_rows())
-
-
-def _frame(keys: Collection[CircuitKey]) -> pl.DataFrame:
-    import polars as pl
-
-    ordered = sorted(keys)
-    return pl.DataFrame(
-        {
-            "plant_id": [key.plant_id for key in ordered],
-            "circuit_id": [key.circuit_id for key in ordered],
-        },
-        schema={"plant_id": pl.String, "circuit_id": pl.String},
+    log = lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
+    said = rules.released(log)
+    if said.is_empty():
+        return rules.parsed(log).clear()
+    told = rules.parsed(log).filter(pl.col("state").is_in(["refused", "cleared"]))
+    told = told.join(said, on=[*KEY, "value"], how="semi").join(
+        _stored(lake, said), on=KEY, how="anti"
     )
+    return told.unique([*KEY, "value"], keep="last", maintain_order=True)
+
+
+def _stored(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the keys that the table has a reading of."""
+    import polars as pl
+
+    if rows.is_empty():
+        return rows.select(KEY)
+    first, last = rows.select(
+        pl.col("timestamp").min().alias("first"), pl.col("timestamp").max().alias("last")
+    ).row(0)
+    circuits = [CircuitKey(*names) for names in rows.select(*KEY[:2]).unique().iter_rows()]
+    return lake.readings.read(
+        start=first, end=last + timedelta(microseconds=1), circuits=circuits, columns=KEY
+    )
+
+
+def _say(
+    lake: Lake,
+    config: Config,
+    rows: pl.DataFrame,
+    word: Word,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+    trained_until: Mapping[CircuitKey, datetime],
+    refused: Mapping[str, int] | None = None,
+    pending: pl.DataFrame | None = None,
+) -> Decision:
+    """Judge hours again with a person's word on them, write both down, and store what follows."""
+    import polars as pl
+
+    every = rows if pending is None else pl.concat([rows, pending], how="diagonal")
+    keys = every.select(KEY).unique().sort(KEY)
+    said = rules.decided(
+        rows, log_around(lake, keys, config.circuits), state=word, by=by, note=note
+    )
+    slice_id = digest_of([word, by, note, *([list(row)] for row in said.rows())])[:32]
+    settled = settle(
+        lake,
+        config.circuits,
+        _arrivals(every if word == "released" else every.clear()),
+        slice_id=slice_id,
+        asked=keys,
+        told=said,
+    )
+    lake.quarantine.append(
+        pl.concat([said, settled.entries]).with_columns(pl.lit(slice_id).alias("slice")),
+        slice_id=slice_id,
+    )
+    done, version = IngestReport(), None
+    if not (settled.rows.is_empty() and settled.withdrawn.is_empty()):
+        done, version, _ = store(
+            lake, settled, slice_id=slice_id, now=now, trained_until=trained_until
+        )
+    return Decision(
+        rows=len(every),
+        entered=len(settled.rows),
+        withdrawn=len(settled.withdrawn),
+        restated=done.rows_restated,
+        refused=refused or {},
+        delta_version=version,
+    )
+
+
+def _arrivals(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that were refused by themselves as what arrives now, the last of each hour."""
+    import polars as pl
+
+    schema = {**{name: fixed_schema()[name] for name in (*KEY, "value")}}
+    schema |= {"file": pl.String(), "row": pl.Int64()}
+    refused = rows.filter(pl.col("reason").is_in(RELEASABLE)) if len(rows) else rows
+    if refused.is_empty():
+        return pl.DataFrame(schema=schema)
+    ordered = refused.sort("file", "row", maintain_order=True)
+    return ordered.unique(KEY, keep="last", maintain_order=True).select(list(schema))
+
+
+def _check_words(by: str, note: str) -> None:
+    if "@" not in by.strip("@"):
+        raise UsageError(f"{by!r} names nobody; say --as with an e-mail address")
+    if not note.strip():
+        raise UsageError("say --reason: people will ask why")
