@@ -7,7 +7,7 @@ every change inside the log; its head, anchored outside after each append, shows
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from mlops_assets.domain.canonical import (
     shown,
     whole_second,
 )
-from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.identifiers import IdentifierError, canonical_json, sha256
 from mlops_assets.domain.release import LedgerEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 GENESIS = "0" * 64
@@ -68,8 +68,38 @@ def following(
     )
 
 
-def read_log(log: bytes) -> tuple[LedgerEntry, ...]:
-    """Read a whole log and check its chain; the first broken entry is named."""
+def read_log(
+    log: bytes, anchored: Callable[[], Sequence[str]] | None = None
+) -> tuple[LedgerEntry, ...]:
+    """Read a whole log and check its chain; the first broken entry is named.
+
+    Where the chain breaks between two entries it cannot say which of them was changed: what was
+    ``anchored`` says it, and is asked only then.
+    """
+    try:
+        return _read_chain(log)
+    except RefusedError as error:
+        changed = None
+        with suppress(MlopsError):
+            changed = first_changed(log, anchored() if anchored else ())
+        if changed is None:
+            raise
+        raise RefusedError(
+            "E_CHAIN",
+            f"ledger entry {changed} is not the one that was anchored ({error.reason})",
+        ) from error
+
+
+def first_changed(log: bytes, anchors: Sequence[str]) -> int | None:
+    """Return the first line of a log that is not the one anchored under its number."""
+    heads = anchored_heads(anchors)
+    for seq, line in enumerate(log.split(b"\n")[:-1]):
+        if seq in heads and sha256(line + b"\n") not in heads[seq]:
+            return seq
+    return None
+
+
+def _read_chain(log: bytes) -> tuple[LedgerEntry, ...]:
     *lines, rest = log.split(b"\n")
     if rest:
         raise RefusedError("E_CHAIN", f"ledger entry {len(lines)} is cut off")
@@ -151,7 +181,7 @@ def anchor_problems(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> t
     ]
     if heads and max(heads) >= len(entries):
         problems.append(
-            f"the ledger ends at entry {len(entries) - 1}, but entry {max(heads)} was anchored: "
+            f"ledger entry {len(entries)} is gone, but entry {max(heads)} was anchored: "
             "it was cut off"
         )
     return tuple(problems)

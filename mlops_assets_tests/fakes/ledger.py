@@ -73,7 +73,7 @@ class FakeLedger:
     def _read(self) -> Sequence[LedgerEntry]:
         """Return the entries; the same bytes are read once."""
         if self._known[0] != self.log:
-            self._known = (self.log, read_log(self.log))
+            self._known = (self.log, read_log(self.log, lambda: self.anchors))
         return self._known[1]
 
     def events(self) -> list[str]:

@@ -61,7 +61,10 @@ def test_a_changed_line_of_the_log_is_named(home):
     assert found == {
         "ok": False,
         "entries": 0,
-        "problems": ["ledger entry 2 does not follow entry 1"],
+        "problems": [
+            "ledger entry 1 is not the one that was anchored "
+            "(ledger entry 2 does not follow entry 1)"
+        ],
     }
 
 

@@ -98,7 +98,7 @@ class LocalLedger:
     def _read(self, log: bytes) -> tuple[LedgerEntry, ...]:
         """Read whole lines; the same bytes are checked once."""
         if log != self._known[0]:
-            self._known = (log, read_log(log))
+            self._known = (log, read_log(log, self._anchored))
         return self._known[1]
 
     def _path(self, kind: str, name: str) -> Path:

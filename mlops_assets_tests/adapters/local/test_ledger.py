@@ -92,7 +92,7 @@ def test_two_lines_without_anchor_are_refused(home):
 
 def test_a_changed_line_is_refused_by_name(home):
     home.log.write_bytes(home.log.read_bytes().replace(b'"n":1', b'"n":7'))
-    with pytest.raises(RefusedError, match="ledger entry 2 does not follow"):
+    with pytest.raises(RefusedError, match="ledger entry 1 is not the one that was anchored"):
         home.ledger.entries()
 
 
