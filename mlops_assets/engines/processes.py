@@ -40,7 +40,7 @@ WORKER_ENVIRONMENT = {
 }
 # How much longer than another a fit of the same length takes, roughly: the largest go first.
 _WEIGHT = {"fast": 1, "balanced": 4, "best": 12}
-_GIGABYTE = 1024**3
+GIGABYTE = 1024**3
 _LONGEST_DEATH_SECONDS = 5.0
 
 
@@ -54,6 +54,7 @@ class ProcessEngine:
         fit_function: ``module:function``, pure in its job.
         timeout_seconds: longest fit of one circuit; waiting for a slot does not count.
         memory_bytes: what one worker may allocate.
+        keep: let workers wait for the next call of `fit` instead of ending; `close` ends them.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class ProcessEngine:
         *,
         fit_function: str = "mlops_assets.forecasters.training:fit",
         timeout_seconds: float = 3600.0,
-        memory_bytes: int = 4 * _GIGABYTE,
+        memory_bytes: int = 4 * GIGABYTE,
+        keep: bool = False,
     ) -> None:
         self._workers = max(1, min(workers, cores()))
+        self._keep = keep
+        self._idle: list[_Worker] = []
         self._slots = slots
         self._fit_function = fit_function
         self._timeout = timeout_seconds
@@ -78,7 +82,7 @@ class ProcessEngine:
 
     def fit(self, jobs: Sequence[FitJob]) -> Iterator[tuple[CircuitKey, FitResult | str]]:
         """Yield each circuit's result, or why it failed, as they finish; the largest go first."""
-        waiting = deque(sorted(jobs, key=_size, reverse=True))
+        waiting = deque(largest_first(jobs))
         crew: list[_Worker] = []
         try:
             while waiting or crew:
@@ -94,14 +98,31 @@ class ProcessEngine:
                         worker.give(waiting.popleft())
                     else:
                         crew.remove(worker)
-                        worker.stop()
+                        self._dismiss(worker)
                     yield circuit, outcome
         finally:
             for worker in crew:
                 worker.stop()
 
+    def close(self) -> None:
+        """End the workers that were kept."""
+        while self._idle:
+            self._idle.pop().stop()
+
+    def _dismiss(self, worker: _Worker) -> None:
+        if self._keep and worker.alive:
+            self._idle.append(worker)
+        else:
+            worker.stop()
+
     def _hire(self, job: FitJob) -> _Worker:
-        """Start a worker on its first job."""
+        """Return a worker that was kept, or start one, with its first job."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.poll() is None:
+                worker.give(job)
+                return worker
+            worker.stop()
         ours, theirs = Pipe()
         with theirs:
             process = subprocess.Popen(
@@ -152,7 +173,7 @@ class ProcessEngine:
 
     def _cause_of_death(self, code: int) -> str:
         if code == EXIT_OUT_OF_MEMORY:
-            return f"needed more than {self._memory / _GIGABYTE:.1f} GB of memory and was stopped"
+            return f"needed more than {self._memory / GIGABYTE:.1f} GB of memory and was stopped"
         name = f"exit code {code}"
         with suppress(ValueError):
             name = signal.Signals(-code).name
@@ -200,6 +221,11 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+def largest_first(jobs: Sequence[FitJob]) -> list[FitJob]:
+    """Return jobs in the order in which they end soonest together."""
+    return sorted(jobs, key=_size, reverse=True)
 
 
 def _size(job: FitJob) -> int:

@@ -8,7 +8,7 @@ learns first what a slice takes out of the table, so that a row is never in neit
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_assets.domain import arrivals
 from mlops_assets.domain import quarantine as rules
@@ -25,11 +25,21 @@ if TYPE_CHECKING:
     from mlops_assets.domain.arrivals import Judged
     from mlops_assets.domain.circuit import Circuit, Config
     from mlops_assets.domain.quarantine import Settled
-    from mlops_assets.ports import Lake
+    from mlops_assets.ports import ReadingsTable, RowLog
+
+
+class Known(Protocol):
+    """What verdicts look at; the lake is one."""
+
+    @property
+    def readings(self) -> ReadingsTable: ...
+
+    @property
+    def quarantine(self) -> RowLog: ...
 
 
 def judge(
-    lake: Lake, config: Config, rows: pl.DataFrame, *, now: datetime, slice_id: str
+    lake: Known, config: Config, rows: pl.DataFrame, *, now: datetime, slice_id: str
 ) -> Judged:
     """Judge rows each by itself; a value that a person released is not asked for range and sign."""
     import polars as pl
@@ -47,7 +57,7 @@ def judge(
 
 
 def settle(
-    lake: Lake,
+    lake: Known,
     circuits: Mapping[CircuitKey, Circuit],
     arrived: pl.DataFrame,
     *,
@@ -79,7 +89,7 @@ def settle(
 
 
 def log_around(
-    lake: Lake, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str = ""
+    lake: Known, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str = ""
 ) -> pl.DataFrame:
     """What the quarantine told around the keys before this slice."""
     import polars as pl
@@ -92,7 +102,7 @@ def log_around(
 
 
 def _near(
-    lake: Lake, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str
+    lake: Known, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit], slice_id: str
 ) -> pl.DataFrame:
     """The readings around the keys before this slice."""
     import polars as pl

@@ -9,11 +9,14 @@ from mlops_assets.ports.alert import Alerting, AlertLog, Alerts
 from mlops_assets.ports.clock import Clock, Progress
 from mlops_assets.ports.decision import CommitInfo, ConfigRepository, HomePlace, Ledger
 from mlops_assets.ports.engine import (
+    Arrived,
     FittingEngine,
     Interpreters,
     NotebookRenderer,
     RenderedNotebook,
+    SliceRules,
     TrainingSlots,
+    TransformEngine,
 )
 from mlops_assets.ports.historian import Historian
 from mlops_assets.ports.lake import (
@@ -44,6 +47,7 @@ __all__ = [
     "AlertLog",
     "Alerting",
     "Alerts",
+    "Arrived",
     "Clock",
     "CommitInfo",
     "ConfigRepository",
@@ -73,6 +77,8 @@ __all__ = [
     "RowLog",
     "ServingWorkspace",
     "SharedRegistry",
+    "SliceRules",
     "TrainingDataStore",
     "TrainingSlots",
+    "TransformEngine",
 ]

@@ -6,13 +6,60 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    import polars as pl
 
     from mlops_assets.domain.circuit import Environment
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import FitJob, FitResult
+    from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.rollout import Applied, ApplyJob
+    from mlops_assets.domain.slice import FileFact, Part
+    from mlops_assets.domain.stamps import DateOrder
+    from mlops_assets.ports.lake import MergeResult, ReadingsTable
+
+
+class SliceRules(Protocol):
+    """What an engine does to the files and rows of one slice; picklable, and it writes nothing."""
+
+    @property
+    def features(self) -> Sequence[str]:
+        """The feature columns that rows may have, in order."""
+
+    def read(self, file: RawFile, assumed: DateOrder = "month") -> tuple[FileFact, pl.DataFrame]:
+        """Read one file into rows in their order."""
+
+    def days_first(self, facts: Iterable[FileFact]) -> frozenset[str]:
+        """Return the files that are to be read again with the day first."""
+
+    def settle(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Part]:
+        """Judge all rows of some circuits in the order of files and rows."""
+
+
+class Arrived(Protocol):
+    """A slice's rows, wherever the engine holds them."""
+
+    @property
+    def facts(self) -> Sequence[FileFact]:
+        """What each file turned out to be."""
+
+    @property
+    def part(self) -> Part:
+        """What becomes of the rows, all circuits together."""
+
+    def merge(self, table: ReadingsTable, *, slice_id: str) -> MergeResult:
+        """Put what enters into the table in one commit (`ReadingsTable.merge`)."""
+
+
+class TransformEngine(Protocol):
+    """Where the ETL runs. Every engine gives the same rows, whatever the others ingested before."""
+
+    def arrive(
+        self, rules: SliceRules, files: Sequence[RawFile], heard: Callable[[FileFact], None]
+    ) -> AbstractContextManager[Arrived]:
+        """Read the files and settle their rows; ``heard`` is told of each file once."""
 
 
 class FittingEngine(Protocol):

@@ -24,6 +24,7 @@ CIRCUIT = ("plant_id", "circuit_id")
 _BINARY = "frame binary"
 # Rows of one Arrow stream, so that no cell of a column grows past what a JVM array may hold.
 _STREAM_ROWS = 200_000
+_GROUP_ROWS = 500_000
 _DDL: Mapping[pl.DataType | type[pl.DataType], str] = {
     pl.String(): "string",
     pl.Float64(): "double",
@@ -85,10 +86,10 @@ class Pack:
             yield pa.RecordBatch.from_arrays([cells], names=["frame"])
 
 
-class EachCircuit:
-    """One step over each whole circuit of a partition that is sorted by circuit.
+class EachGroup:
+    """One step over whole circuits of a partition that is sorted by circuit, some at a time.
 
-    Memory is one circuit's rows, however many the partition holds.
+    Memory is a group's rows, however many circuits the partition holds.
     """
 
     def __init__(self, step: Step, schema: Mapping[str, pl.DataType]) -> None:
@@ -96,26 +97,28 @@ class EachCircuit:
         self._schema = schema
 
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
-        """Run the step on every circuit."""
-        for circuit in whole_circuits(batches, self._schema):
-            yield from arrow(self._step(circuit))
+        """Run the step on every group."""
+        for group in whole_circuits(batches, self._schema):
+            yield from arrow(self._step(group))
 
 
-def whole_circuits(batches: Batches, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
-    """Cut sorted batches where the circuit changes, and put what belongs together together."""
-    held: list[pl.DataFrame] = []
+def whole_circuits(
+    batches: Batches, schema: Mapping[str, pl.DataType], *, enough: int = _GROUP_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Gather sorted batches to at least so many rows, and cut only where the circuit changes."""
+    held = pl.DataFrame(schema=schema)
     for batch in batches:
-        rows = frame(batch, schema)
-        if rows.is_empty():
-            continue
-        parts = rows.partition_by(*CIRCUIT, maintain_order=True)
-        for part in parts:
-            if held and held[-1].select(CIRCUIT).row(0) != part.select(CIRCUIT).row(0):
-                yield pl.concat(held)
-                held = []
-            held.append(part)
-    if held:
-        yield pl.concat(held)
+        held = pl.concat([held, frame(batch, schema)])
+        if len(held) >= enough:
+            last = held.select(CIRCUIT).row(-1)
+            same = [
+                pl.col(name).eq_missing(value) for name, value in zip(CIRCUIT, last, strict=True)
+            ]
+            if len(whole := held.filter(~pl.all_horizontal(same))):
+                yield whole
+                held = held.filter(pl.all_horizontal(same))
+    if len(held):
+        yield held
 
 
 def frame(batch: pa.RecordBatch, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mlops_assets.domain.arrivals import check_rows, fixed_schema, merge
+from mlops_assets.domain import arrivals as domain
+from mlops_assets.domain.arrivals import check_rows, fixed_schema
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.readings import KEY, feature_columns
-from mlops_assets.engines.spark.frames import CIRCUIT, EachCircuit, ddl, from_spark, to_spark
+from mlops_assets.engines.spark.frames import CIRCUIT, EachGroup, ddl, from_spark, to_spark
 from mlops_assets.engines.spark.session import line
 from mlops_assets.ports import MergeResult
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.engines.spark.session import SparkSessions
@@ -44,14 +46,15 @@ _PROPERTIES = {
 }
 _TRANSACTION = "spark.databricks.delta.write.txn"
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-_COUNTS = ("inserted", "updated", "unchanged")
+_COUNTS = ("inserted", "updated", "unchanged", "withdrawn")
+BEFORE, ARRIVED, WITHDRAWN = 0, 1, 2
 
 
 class SparkReadingsTable:
     """`lake/readings`, merged on Spark and read without it.
 
     Args:
-        reads: the same table as the local adapter opens it.
+        reads: the same table as the local adapter opens it; it travels to executors in our place.
         uri: where it lies, as Spark names it.
         sessions: where merges run.
     """
@@ -61,16 +64,58 @@ class SparkReadingsTable:
         self._uri = uri
         self._sessions = sessions
 
-    def merge(self, rows: pl.DataFrame, *, slice_id: str) -> MergeResult:
+    def __reduce__(self) -> tuple[object, tuple[ReadingsTable]]:
+        """Travel to an executor, which only reads, as the table that reads."""
+        return _same, (self._reads,)
+
+    def merge(
+        self, rows: pl.DataFrame, *, slice_id: str, withdrawn: pl.DataFrame | None = None
+    ) -> MergeResult:
         """Insert and update in one commit, retried on conflict; a merged slice is not repeated.
 
         Rows that change nothing make no commit.
         """
         check_rows(rows, feature_columns(rows.columns))
         with self._sessions.session() as session:
-            arrived = to_spark(session, rows)
-            merge_on_spark = Merge(session, self._uri, slice_id)
-            return merge_on_spark(arrived, rows["date"].unique().to_list(), self.merged(slice_id))
+            return self.merge_on_spark(
+                to_spark(session, rows),
+                count=len(rows),
+                days=rows["date"].unique().to_list(),
+                slice_id=slice_id,
+                withdrawn=withdrawn,
+            )
+
+    def merge_on_spark(
+        self,
+        arrived: DataFrame,
+        *,
+        count: int,
+        days: Iterable[date],
+        slice_id: str,
+        withdrawn: pl.DataFrame | None = None,
+    ) -> MergeResult:
+        """Merge ``count`` rows of these days, one a key, that are on Spark already.
+
+        Raises:
+            DataError: the table cannot be written.
+            StaleError: other writers were faster each time.
+        """
+        from delta.exceptions import DeltaConcurrentModificationException
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        merge = _Merge(self._reads, self._uri, slice_id, arrived, withdrawn, days)
+        for _ in range(TRIES):
+            try:
+                return merge.once(count)
+            except DeltaConcurrentModificationException:
+                continue
+            except (PySparkException, Py4JError) as error:
+                raise DataError(
+                    f"{self._uri}: cannot be merged on Spark: {line(error)}; nothing was changed, "
+                    "run it again"
+                ) from error
+        raise StaleError(f"{self._uri}: {TRIES} other writers were faster; run it again")
 
     def exists(self) -> bool:
         """Whether any slice was ever merged."""
@@ -111,198 +156,167 @@ class SparkReadingsTable:
         return self._reads.summary()
 
 
-class Merge:
-    """One slice into the table at ``uri``; everything is a job of Spark's."""
+class _Merge:
+    """One slice into the table."""
 
-    def __init__(self, session: SparkSession, uri: str, slice_id: str) -> None:
-        self._session = session
+    def __init__(  # noqa: PLR0917 made in one place
+        self,
+        reads: ReadingsTable,
+        uri: str,
+        slice_id: str,
+        arrived: DataFrame,
+        withdrawn: pl.DataFrame | None,
+        days: Iterable[date],
+    ) -> None:
+        self._reads = reads
         self._uri = uri
         self._slice_id = slice_id
+        self._arrived = arrived
+        self._withdrawn = withdrawn if withdrawn is not None and len(withdrawn) else None
+        gone = [] if self._withdrawn is None else self._withdrawn["timestamp"].dt.date().to_list()
+        self._where = _window([*days, *gone])
 
-    def __call__(self, arrived: DataFrame, days: Iterable[date], merged: int | None) -> MergeResult:
-        """Merge rows, one a key, of these days; ``merged`` is the version that holds them, if any.
-
-        Raises:
-            DataError: the table cannot be read or written.
-            StaleError: other writers were faster each time.
-        """
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-
-        where = _window(days)
-        try:
-            return self._merge(arrived, where, merged)
-        except (PySparkException, Py4JError) as error:
-            raise DataError(
-                f"{self._uri}: cannot be merged on Spark: {line(error)}; nothing was changed, "
-                "run it again"
-            ) from error
-
-    def newest(self) -> int | None:
-        """The newest version, None where there is no table."""
-        from delta.tables import DeltaTable
-
-        if not DeltaTable.isDeltaTable(self._session, self._uri):
-            return None
-        history = DeltaTable.forPath(self._session, self._uri).history(1)
-        return int(history.select("version").collect()[0]["version"])
-
-    def find(self) -> int | None:
-        """The version whose commit made this slice, None when none did."""
-        from delta.tables import DeltaTable
-        from pyspark.sql import functions as f
-
-        if not DeltaTable.isDeltaTable(self._session, self._uri):
-            return None
-        history = DeltaTable.forPath(self._session, self._uri).history()
-        found = history.where(f.col("userMetadata") == self._metadata).select("version").collect()
-        return int(found[0]["version"]) if found else None
-
-    @property
-    def _metadata(self) -> str:
-        return json.dumps({"slice": self._slice_id})
-
-    def _merge(self, arrived: DataFrame, where: str, merged: int | None) -> MergeResult:
-        from delta.exceptions import DeltaConcurrentModificationException
-
+    def once(self, count: int) -> MergeResult:
+        """Merge unless it was, and tell what it did to the version before."""
+        merged = self._reads.merged(self._slice_id)
         if merged is not None:
-            return self._compared(arrived, where, merged - 1, merged)
-        for _ in range(TRIES):
-            version = self.newest()
-            try:
-                if version is None:
-                    self._create(arrived)
-                    return self._compared(arrived, where, -1, 0)
-                rows = self._with_table_columns(arrived)
-                version = self.newest() or version
-                found = self._compared(rows, where, version, version)
-                if not found.inserted and not found.updated:
-                    return found
-                self._commit(rows, where)
-            except DeltaConcurrentModificationException:
-                continue
-            committed = self._committed(version)
-            if committed == version + 1:
-                return MergeResult(
-                    inserted=found.inserted,
-                    updated=found.updated,
-                    unchanged=found.unchanged,
-                    delta_version=committed,
-                    changed=found.changed,
-                )
-            return self._compared(rows, where, committed - 1, committed)
-        raise StaleError(f"{self._uri}: {TRIES} other writers were faster; run it again")
+            return self._compared(self._arrived, merged - 1, merged)
+        if not self._reads.exists():
+            self._create()
+            empty = pl.DataFrame(schema=fixed_schema())
+            return MergeResult(
+                inserted=count,
+                updated=0,
+                unchanged=0,
+                delta_version=self._reads.version(),
+                changed=domain.merge(empty, empty).changed,
+            )
+        arrived = self._with_table_columns()
+        version = self._reads.version()
+        found = self._compared(arrived, version, version)
+        if not (found.inserted or found.updated or found.withdrawn):
+            return found
+        self._commit(arrived)
+        committed = self._reads.merged(self._slice_id)
+        if committed is None:
+            raise DataError(f"{self._uri}: its merge left no commit; run it again")
+        if committed == version + 1:
+            return replace(found, delta_version=committed)
+        # Somebody committed between the look and the merge, which saw what they did.
+        return self._compared(arrived, committed - 1, committed)
 
-    def _create(self, arrived: DataFrame) -> None:
+    def _create(self) -> None:
         """Make the table with its first rows, in the order of their days, in one commit."""
-        ordered = arrived.repartitionByRange("date").sortWithinPartitions("date", *KEY)
+        ordered = self._arrived.repartitionByRange("date").sortWithinPartitions("date", *KEY)
         writer = ordered.write.format("delta").mode("errorifexists")
         for name, value in _PROPERTIES.items():
             writer = writer.option(name, value)
         (
             writer.option("txnAppId", self._slice_id)
             .option("txnVersion", 1)
-            .option("userMetadata", self._metadata)
+            .option("userMetadata", json.dumps({"slice": self._slice_id}))
             .option("maxRecordsPerFile", _FILE_ROWS)
             .save(self._uri)
         )
 
-    def _with_table_columns(self, arrived: DataFrame) -> DataFrame:
+    def _with_table_columns(self) -> DataFrame:
         """Add features that are new to the table in a schema commit, and those that it has."""
+        from pyspark.sql import functions as f
+
+        arrived, columns = self._arrived, list(self._reads.columns())
+        if missing := [name for name in arrived.columns if name not in columns]:
+            added = ", ".join(f"`{name}` DOUBLE" for name in missing)
+            arrived.sparkSession.sql(f"ALTER TABLE delta.`{self._uri}` ADD COLUMNS ({added})")
+            columns += missing
+        absent = [name for name in columns if name not in arrived.columns]
+        empty = [f.lit(None).cast("double").alias(name) for name in absent]
+        return arrived.select("*", *empty).select(*columns)
+
+    def _commit(self, arrived: DataFrame) -> None:
+        """MERGE; what a row does not say stays, and a row that says nothing new is left alone."""
         from delta.tables import DeltaTable
         from pyspark.sql import functions as f
 
-        table = DeltaTable.forPath(self._session, self._uri)
-        columns = table.toDF().columns
-        if missing := [name for name in arrived.columns if name not in columns]:
-            added = ", ".join(f"`{name}` DOUBLE" for name in missing)
-            self._session.sql(f"ALTER TABLE delta.`{self._uri}` ADD COLUMNS ({added})")
-            columns = [*columns, *missing]
-        absent = [name for name in columns if name not in arrived.columns]
-        return arrived.withColumns({name: f.lit(None).cast("double") for name in absent}).select(
-            *columns
-        )
-
-    def _commit(self, arrived: DataFrame, where: str) -> None:
-        """MERGE; what a row does not say stays, and a row that says nothing new is left alone."""
-        from delta.tables import DeltaTable
-
+        session = arrived.sparkSession
+        source = arrived.withColumn("_withdrawn", f.lit(False))
+        if self._withdrawn is not None:
+            gone = to_spark(session, self._withdrawn.select(KEY))
+            source = source.unionByName(
+                gone.withColumn("_withdrawn", f.lit(True)),
+                allowMissingColumns=True,
+            )
         cells = ["value", *feature_columns(arrived.columns)]
         same = " AND ".join(f"t.{name} = a.{name}" for name in KEY)
         differs = " OR ".join(f"(a.`{c}` IS NOT NULL AND NOT a.`{c}` <=> t.`{c}`)" for c in cells)
         said = {f"t.`{c}`": f"coalesce(a.`{c}`, t.`{c}`)" for c in cells}
         origin = {f"t.{name}": f"a.{name}" for name in ("source", "ingested_at")}
+        inserted = {f"t.`{c}`": f"a.`{c}`" for c in arrived.columns}
         settings = {
             f"{_TRANSACTION}AppId": self._slice_id,
             f"{_TRANSACTION}Version": "1",
-            _METADATA: self._metadata,
+            _METADATA: json.dumps({"slice": self._slice_id}),
+            # The source gives the same rows each time it is computed: no copy of it is needed.
+            "spark.databricks.delta.merge.materializeSource": "none",
         }
         for name, value in settings.items():
-            self._session.conf.set(name, value)
+            session.conf.set(name, value)
         try:
             (
-                DeltaTable.forPath(self._session, self._uri)
+                DeltaTable.forPath(session, self._uri)
                 .alias("t")
-                .merge(arrived.alias("a"), f"({where}) AND {same}")
+                .merge(source.alias("a"), f"({self._where}) AND {same}")
+                .whenMatchedDelete("a._withdrawn")
                 .whenMatchedUpdate(differs, said | origin)
-                .whenNotMatchedInsertAll()
+                .whenNotMatchedInsert("NOT a._withdrawn", inserted)
                 .execute()
             )
         finally:
             for name in settings:
-                self._session.conf.unset(name)
+                session.conf.unset(name)
 
-    def _committed(self, before: int) -> int:
-        """The version of our commit, which is later than ``before``."""
-        from delta.tables import DeltaTable
+    def _compared(self, arrived: DataFrame, before: int, version: int) -> MergeResult:
+        """What the slice changes in the version ``before``; -1 stands for no table."""
         from pyspark.sql import functions as f
 
-        table = DeltaTable.forPath(self._session, self._uri)
-        newest = self.newest() or 0
-        history = table.history(max(newest - before, 1))
-        found = history.where(f.col("userMetadata") == self._metadata).select("version").collect()
-        if not found:
-            raise StaleError(f"{self._uri}: another writer merged this slice; run it again")
-        return int(found[0]["version"])
-
-    def _compared(self, arrived: DataFrame, where: str, before: int, version: int) -> MergeResult:
-        """What the arrived rows change in the version ``before``; -1 stands for no table."""
-        from pyspark.sql import functions as f
-
+        session = arrived.sparkSession
         features = feature_columns(arrived.columns)
         schema = {**fixed_schema(), **dict.fromkeys(features, pl.Float64())}
-        both = arrived.select(f.lit(1).alias("_side"), *schema)
+        sides = arrived.select(f.lit(ARRIVED).alias("_side"), *schema)
         if before >= 0:
-            old = self._session.read.format("delta").option("versionAsOf", before).load(self._uri)
-            there = [
-                f.col(n) if n in old.columns else f.lit(None).cast("double").alias(n)
-                for n in schema
-            ]
-            both = both.unionByName(
-                old.alias("t").where(where).select(f.lit(0).alias("_side"), *there)
+            old = session.read.format("delta").option("versionAsOf", before).load(self._uri)
+            old = old.alias("t").where(self._where)
+            sides = sides.unionByName(
+                old.withColumn("_side", f.lit(BEFORE)), allowMissingColumns=True
+            )
+        if self._withdrawn is not None:
+            gone = to_spark(session, self._withdrawn.select(KEY))
+            sides = sides.unionByName(
+                gone.withColumn("_side", f.lit(WITHDRAWN)), allowMissingColumns=True
             )
         told = (
-            both.repartition(*CIRCUIT)
+            sides.repartition(*CIRCUIT)
             .sortWithinPartitions(*CIRCUIT)
             .mapInArrow(
-                EachCircuit(compared, {"_side": pl.Int32(), **schema}), ddl(compared_schema())
+                EachGroup(compared, {"_side": pl.Int32(), **schema}), ddl(compared_schema())
             )
         )
         rows = from_spark(told, compared_schema())
         changed = [pl.read_ipc_stream(io.BytesIO(each)) for each in rows["changed"]]
-        nothing = merge(pl.DataFrame(schema=schema), pl.DataFrame(schema=schema)).changed
-        counts = {name: int(rows[name].sum()) for name in _COUNTS}
+        empty = pl.DataFrame(schema=schema)
+        nothing = domain.merge(empty, empty).changed
         return MergeResult(
-            **counts,
+            **{name: int(rows[name].sum()) for name in _COUNTS},
             delta_version=version,
             changed=pl.concat([nothing, *changed]).sort([*KEY, "column"]),
         )
 
 
 def compared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return what one circuit's arrivals (``_side`` 1) do to its rows of the table (0)."""
-    arrived, before = (rows.filter(pl.col("_side") == side).drop("_side") for side in (1, 0))
-    done = merge(before, arrived)
+    """Return what arrivals of whole circuits do to their rows of the table."""
+    before, arrived, withdrawn = (
+        rows.filter(pl.col("_side") == side).drop("_side") for side in (BEFORE, ARRIVED, WITHDRAWN)
+    )
+    done = domain.merge(before, arrived, withdrawn)
     target = io.BytesIO()
     done.changed.write_ipc_stream(target)
     counts = {name: getattr(done, name) for name in _COUNTS}
@@ -311,6 +325,10 @@ def compared(rows: pl.DataFrame) -> pl.DataFrame:
 
 def compared_schema() -> dict[str, pl.DataType]:
     return {**dict.fromkeys(_COUNTS, pl.Int64()), "changed": pl.Binary()}
+
+
+def _same(reads: ReadingsTable) -> ReadingsTable:
+    return reads
 
 
 def _window(days: Iterable[date]) -> str:
