@@ -17,6 +17,7 @@ from mlops_assets.assets.events import stored_versions
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits, circuits, launch_on
 from mlops_assets.assets.rebuild import Versions, prune_job, rebuild_job
+from mlops_assets.assets.retention import upkeep_job, upkeep_schedule
 from mlops_assets.assets.training import STEPS
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
@@ -362,8 +363,15 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     rebuild_job,
     prune_job,
     rollback_drill_job,
+    upkeep_job,
 ]
-SCHEDULES = [etl_schedule, daily_forecast_schedule, prune_schedule, rollback_drill_schedule]
+SCHEDULES = [
+    etl_schedule,
+    daily_forecast_schedule,
+    prune_schedule,
+    rollback_drill_schedule,
+    upkeep_schedule,
+]
 SENSORS = [
     config_changes,
     new_raw_files,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Progress,
         ServingWorkspace,
         SharedRegistry,
+        Storage,
     )
     from mlops_assets.settings import HomeLayout, Settings
 
@@ -86,6 +87,13 @@ def drill_files(settings: Settings) -> DrillFiles:
     from mlops_assets.adapters.local.drill import LocalDrillFiles
 
     return LocalDrillFiles(settings.layout.drills, settings.layout.root)
+
+
+def storage(settings: Settings) -> Storage:
+    """Return what a home holds, as things that may be removed."""
+    from mlops_assets.adapters.local.retention import LocalStorage
+
+    return LocalStorage(settings.layout)
 
 
 def config_repository(settings: Settings) -> GitConfigRepository:
@@ -256,7 +264,7 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
         slots=slots,
         engine=engine,
         renderer=renderer,
-        interpreters=LocalInterpreters(layout.root / "environments"),
+        interpreters=LocalInterpreters(layout.interpreters),
     )
     return platform
 

@@ -144,6 +144,11 @@ class HomeLayout:
         return self.root / "registry" / "environments"
 
     @property
+    def interpreters(self) -> Path:
+        """Virtual environments, one for each environment version that is applied here."""
+        return self.root / "environments"
+
+    @property
     def ledger(self) -> Path:
         """Decisions: the log and its write-once files."""
         return self.root / "ledger"

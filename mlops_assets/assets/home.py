@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mlops_assets.domain.circuit import Config
-    from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress
+    from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress, Storage
 
 
 class Home:
@@ -87,6 +87,12 @@ class Home:
         from mlops_assets.resources import drill_files
 
         return drill_files(self.settings)
+
+    def storage(self) -> Storage:
+        """Return what the home holds, as things that may be removed."""
+        from mlops_assets.resources import storage
+
+        return storage(self.settings)
 
     def now(self) -> datetime:
         """Return the present."""

@@ -18,6 +18,7 @@ from mlops_assets.domain.circuit import (
     GatePolicy,
     Policy,
     QualityPolicy,
+    RetentionPolicy,
     Spec,
     StagePolicy,
 )
@@ -148,6 +149,9 @@ class PolicyFile:
     alerts: AlertPolicy = field(
         default_factory=AlertPolicy, metadata=_doc("who hears of an incident, and where")
     )
+    retention: RetentionPolicy = field(
+        default_factory=RetentionPolicy, metadata=_doc("what `mlops gc` may remove")
+    )
 
     def policy(self) -> Policy:
         """Return the policy that the platform works by."""
@@ -162,6 +166,7 @@ class PolicyFile:
             freshness_hours=self.readings.freshness_hours,
             keep_runs_days=self.runs.keep_days,
             alerts=self.alerts,
+            retention=self.retention,
         )
 
 

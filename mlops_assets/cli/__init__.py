@@ -20,6 +20,7 @@ from mlops_assets.cli import (
     quarantine,
     readings,
     release,
+    retention,
 )
 from mlops_assets.cli.session import Session
 
@@ -43,6 +44,17 @@ def main(context: click.Context, home: Path | None, config: Path | None, as_json
     context.obj = Session(home, config, as_json)
 
 
-for commands in (home, readings, quarantine, config, model, release, forecast, deployment, audit):
+for commands in (
+    home,
+    readings,
+    quarantine,
+    config,
+    model,
+    release,
+    forecast,
+    deployment,
+    audit,
+    retention,
+):
     for command in commands.COMMANDS:
         main.add_command(command)

@@ -240,6 +240,26 @@ class AlertPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionPolicy:
+    """How long what nobody needs any more is kept; what is live stays, whatever its age."""
+
+    unused_days: int = field(
+        default=180,
+        metadata=_within("days that models, data and evidence stay that nothing names", 7, 3650),
+    )
+    proof_days: int = field(
+        default=1095, metadata=_within("days that everything stays that people signed", 30, 36500)
+    )
+    predictions_days: int = field(
+        default=1095,
+        metadata=_within("days that forecasts stay, with all that they are traced by", 30, 36500),
+    )
+    automatic: bool = field(
+        default=False, metadata=_doc("whether the daily upkeep removes by itself, as `mlops gc`")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """`config/release_policy.yml`: stricter than the platform's own rules, never laxer."""
 
@@ -253,6 +273,7 @@ class Policy:
     freshness_hours: int = 27
     keep_runs_days: int = 90
     alerts: AlertPolicy = field(default_factory=AlertPolicy)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
     def stage(self, name: str) -> StagePolicy:
         """Who may open a stage that people open."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import Asked, check_content, check_request, previous_digest
 from mlops_assets.domain.deployment import content_differences, deployment_of
+from mlops_assets.domain.deployment import history as steps_back
 from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS
 from mlops_assets.domain.gates import judge_approval
 from mlops_assets.domain.history import History, live_difference
 from mlops_assets.domain.ledger import anchor_problems
 from mlops_assets.domain.release import OpenRequest
+from mlops_assets.domain.retention import named_by
 from mlops_assets.flows.gates import evidence_of, missing_evidence, read_signed
 from mlops_assets.flows.ledger import manifest_of, trust_at
+from mlops_assets.flows.retention import collected
 from mlops_assets.flows.trust import doubtful_releases
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.release import Consumed, LedgerEntry, ReleaseView, Signed
+    from mlops_assets.domain.retention import Thing
     from mlops_assets.ports import Platform
 
 
@@ -199,9 +204,26 @@ def _deployments(
         manifest = None if live is None else manifests.get(live.release)
         if live is not None and manifest is not None and circuit in manifest.circuits:
             yield from _as_signed(platform, manifest, live)
+    gone: frozenset[Thing] = frozenset()
+    try:
+        gone = collected(platform.ledger)
+    except MlopsError as error:
+        yield str(error)
+    needed = set(_ways_back(platform, serving))
     for circuit, release in sorted(history.deployed):
         if (manifest := manifests.get(release)) is not None:
-            yield from _recorded(platform, manifest, circuit, checked, environments)
+            allowed = frozenset() if (circuit, release) in needed else gone
+            yield from _recorded(platform, manifest, circuit, checked, environments, allowed)
+
+
+def _ways_back(platform: Platform, serving: _Serving) -> Iterator[tuple[CircuitKey, str]]:
+    """What is live, and every deployment that a rollback could return to."""
+    for circuit, live in serving.live.items():
+        yield circuit, live.release
+        # A step that is no longer recorded is told where the records are.
+        with suppress(MlopsError):
+            for before in steps_back(live, platform.prod.endpoints.recorded):
+                yield circuit, before.release
 
 
 @dataclass(slots=True)
@@ -245,14 +267,18 @@ def _as_signed(platform: Platform, manifest: Manifest, live: Deployment) -> Iter
             yield f"{manifest.release}: its {kind} is gone"
 
 
-def _recorded(
+def _recorded(  # noqa: PLR0917 private, called once
     platform: Platform,
     manifest: Manifest,
     circuit: CircuitKey,
     checked: set[tuple[CircuitKey, str]],
     environments: set[tuple[str, str]],
+    gone: frozenset[Thing],
 ) -> Iterator[str]:
-    """Whether a deployment that was ever made could be made again: the way back stands on it."""
+    """Whether a deployment that was ever made could be made again: the way back stands on it.
+
+    ``gone`` is what the policy let go of deployments that no way back leads to.
+    """
     from mlops_assets.flows.deployment import check_bytes
 
     entry = manifest.entry(circuit)
@@ -268,7 +294,7 @@ def _recorded(
                 f"{circuit}: the deployment that is kept for a rollback is not what "
                 f"{manifest.release} was signed with: {', '.join(differences)}"
             )
-        if (circuit, signed.model_digest) not in checked:
+        if (circuit, signed.model_digest) not in checked and gone.isdisjoint(named_by(entry)):
             checked.add((circuit, signed.model_digest))
             check_bytes(platform.registry, [signed], environments)
     except MlopsError as error:

@@ -30,6 +30,7 @@ from mlops_assets.ports.lake import (
     RowLog,
 )
 from mlops_assets.ports.platform import Platform
+from mlops_assets.ports.retention import Storage
 from mlops_assets.ports.workspace import (
     DevWorkspace,
     DrillFiles,
@@ -78,6 +79,7 @@ __all__ = [
     "ServingWorkspace",
     "SharedRegistry",
     "SliceRules",
+    "Storage",
     "TrainingDataStore",
     "TrainingSlots",
     "TransformEngine",

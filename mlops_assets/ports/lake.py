@@ -161,12 +161,18 @@ class PredictionsTable(Protocol):
     def version(self) -> int | None:
         """The newest Delta version, None when nothing was ever predicted."""
 
+    def drop(self, *, before: date) -> int:
+        """Remove the rows of all days before one; returns how many there were."""
+
 
 class QualityTable(Protocol):
     """`lake/quality`: key (plant_id, circuit_id, issued_for)."""
 
     def replace(self, rows: pl.DataFrame) -> int:
         """Write rows, replacing those with the same key; returns the rows that changed."""
+
+    def drop(self, *, before: date) -> int:
+        """Remove the rows of all days before one; returns how many there were."""
 
     def read(
         self, *, first: date | None = None, circuits: Iterable[CircuitKey] | None = None

@@ -96,6 +96,16 @@ def test_days_are_read_from_the_first_to_the_last(table):
     assert len(table.read(circuits=[C2])) == 0
 
 
+def test_days_before_one_go_and_the_others_stay(table):
+    before = DAY - timedelta(days=1)
+    assert table.drop(before=DAY) == 0
+    table.replace(rows(C1, day=before), issued_for=before)
+    table.replace(rows(C1), issued_for=DAY)
+    assert table.drop(before=DAY) == 24
+    assert table.drop(before=DAY) == 0
+    assert table.read().equals(rows(C1))
+
+
 def test_rows_of_another_day_are_refused(table):
     with pytest.raises(DataError, match=f"not {DAY}|than {DAY}"):
         table.replace(rows(C1, day=DAY + timedelta(days=1)), issued_for=DAY)

@@ -89,3 +89,13 @@ def test_a_key_given_twice_is_refused(table):
 def test_other_columns_are_refused(table):
     with pytest.raises(DataError, match="differ from the table"):
         table.replace(quality_frame([a_day()]).drop("bias"))
+
+
+def test_days_before_one_go_and_the_others_stay(table):
+    days = [a_day(issued_for=DAY + timedelta(days=number)) for number in range(3)]
+    assert table.drop(before=DAY) == 0
+    table.replace(quality_frame(days))
+    assert table.drop(before=DAY + timedelta(days=2)) == 2
+    assert table.drop(before=DAY + timedelta(days=2)) == 0
+    assert days_of(table.read()) == (days[2],)
+    assert table.replace(quality_frame(days)) == 2

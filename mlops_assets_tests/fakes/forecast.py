@@ -48,6 +48,11 @@ class FakePredictionsTable:
     def version(self):
         return self.commits - 1 if self.commits else None
 
+    def drop(self, *, before):
+        old = self.rows.filter(pl.col("issued_for") < before)
+        self.rows = self.rows.filter(pl.col("issued_for") >= before)
+        return len(old)
+
 
 class FakePredictionFiles:
     def __init__(self):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.release import LedgerEntry
 
-KINDS = ("releases", "requests", "approvals", "consumed")
+KINDS = ("releases", "requests", "approvals", "consumed", "collected")
 
 
 class FakeLedger:

@@ -23,6 +23,11 @@ class FakeQualityTable:
         self.rows = pl.concat([others, rows]).sort(QUALITY_KEY)
         return len(changed)
 
+    def drop(self, *, before):
+        old = self.rows.filter(pl.col("issued_for") < before)
+        self.rows = self.rows.filter(pl.col("issued_for") >= before)
+        return len(old)
+
     def read(self, *, first=None, circuits=None):
         rows = self.rows if first is None else self.rows.filter(pl.col("issued_for") >= first)
         return only(rows, circuits)

@@ -65,6 +65,18 @@ class DayTable:
         with locked(self._path.with_name(f".{self._path.name}.lock")):
             return self._folder.commit(lambda: self._replace(rows, unit))
 
+    def drop(self, before: date) -> int:
+        """Remove the rows of all days before one in one commit; returns how many there were."""
+        with locked(self._path.with_name(f".{self._path.name}.lock")):
+            return self._folder.commit(lambda: self._drop(before))
+
+    def _drop(self, before: date) -> int:
+        table = self._folder.open()
+        old = 0 if table is None else len(self._read(table, pl.col("issued_for") < before))
+        if table is not None and old:
+            self._folder.replace(table, self._empty.clone(), f"issued_for < '{before}'", None)
+        return old
+
     def _replace(self, rows: pl.DataFrame, unit: list[str]) -> pl.DataFrame:
         days = sorted(rows["issued_for"].unique())
         table = self._folder.open()

@@ -57,6 +57,10 @@ class LocalPredictionsTable:
         """The newest Delta version, None when nothing was ever predicted."""
         return self._table.version()
 
+    def drop(self, *, before: date) -> int:
+        """Remove the rows of all days before one; returns how many there were."""
+        return self._table.drop(before)
+
 
 class LocalPredictionFiles:
     """`workspaces/<name>/predictions/P001/C003/YYYY-MM-DD.parquet`."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.release import LedgerEntry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
-_KINDS = ("releases", "requests", "approvals", "consumed")
+_KINDS = ("releases", "requests", "approvals", "consumed", "collected")
 
 
 class LocalLedger:

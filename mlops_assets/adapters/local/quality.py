@@ -27,6 +27,10 @@ class LocalQualityTable:
         """Write rows, replacing those with the same key; returns the rows that changed."""
         return len(self._table.replace(rows, unit=list(QUALITY_KEY)))
 
+    def drop(self, *, before: date) -> int:
+        """Remove the rows of all days before one; returns how many there were."""
+        return self._table.drop(before)
+
     def read(
         self, *, first: date | None = None, circuits: Iterable[CircuitKey] | None = None
     ) -> pl.DataFrame:

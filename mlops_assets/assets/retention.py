@@ -1,0 +1,44 @@
+"""Upkeep: the daily job that sweeps leftovers, and removes what the policy lets go."""
+
+import dagster as dg
+
+from mlops_assets.assets.home import Home
+
+
+@dg.op(
+    description="Removes what killed processes left for a day; where the policy says automatic, "
+    "also what nobody needs any more."
+)
+def keep_house(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
+    """Sweep always, collect where people agreed to it in the policy."""
+    from mlops_assets.flows.retention import collect
+
+    with home.explained():
+        storage, config = home.storage(), home.config()
+        if config.policy.retention.automatic:
+            done = collect(home.platform, config, storage, now=home.now(), remove=True)
+            swept, removed = done.swept, len(done.plan.going)
+        else:
+            with storage.lock():
+                swept, removed = storage.sweep(home.now()), 0
+    context.add_output_metadata({"leftovers": swept, "removed": removed})
+    context.log.info("%s leftovers swept, %s things removed", swept, removed)
+
+
+@dg.job(
+    name="upkeep",
+    description="Leftovers of killed processes go; what the retention policy lets go, goes where "
+    "it says automatic.",
+)
+def upkeep_job() -> None:
+    """Keep house."""
+    keep_house()
+
+
+upkeep_schedule = dg.ScheduleDefinition(
+    name="upkeep_daily",
+    job=upkeep_job,
+    cron_schedule="30 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
