@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 
-NAMES = ("import_time", "real_readings", "rollback")
+NAMES = ("audit", "import_time", "real_readings", "rollback")
 
 
 def main() -> int:
