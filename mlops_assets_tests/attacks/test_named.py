@@ -7,11 +7,11 @@ import traceback
 
 import pytest
 
-from mlops_assets_tests.attacks import decisions, folders, moments, papers_named, people
+from mlops_assets_tests.attacks import decisions, folders, histories, moments, papers_named, people
 from mlops_assets_tests.attacks.named import NAMED, homes_by_point, untouched
 from mlops_assets_tests.attacks.tally import ACCEPTED, outcome_of
 
-FILES = (decisions, folders, moments, people)
+TABLES = (decisions, folders, histories, moments, people)
 
 
 @pytest.fixture(scope="module")
