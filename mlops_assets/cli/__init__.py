@@ -6,7 +6,10 @@ usage. Only the commands that run through Dagster import it, inside themselves.
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,8 +27,34 @@ from mlops_assets.cli import (
 )
 from mlops_assets.cli.session import Session
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """The commands; with ``--json`` wrong usage is a document too."""
+
+    def main(  # type: ignore[override]  # click overloads it by what it returns
+        self,
+        args: Sequence[str] | None = None,
+        **settings: Any,  # noqa: ANN401 click's
+    ) -> Any:  # noqa: ANN401 click's
+        """Run what was typed, as click does."""
+        words = list(sys.argv[1:] if args is None else args)
+        if "--json" not in words:
+            return super().main(words, **settings)
+        try:
+            sys.exit(super().main(words, **{**settings, "standalone_mode": False}))
+        except click.ClickException as error:
+            click.echo(json.dumps({"error": error.format_message()}))
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo(json.dumps({"error": "interrupted; run it again to go on"}))
+            sys.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops_assets.cli.option import Day, explains
-from mlops_assets.cli.session import Refused, cell, table
+from mlops_assets.cli.session import Refused, before_ingest, cell, marked, review, table
 from mlops_assets.domain.identifiers import CircuitKey
 
 if TYPE_CHECKING:
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 @explains
 def status(session: Session) -> None:
     """Per circuit: live model, release, last forecast, quality, what waits for whom."""
+    from mlops_assets.flows.status import incidents
     from mlops_assets.flows.status import status as states
 
-    rows = states(session.platform, session.desired(), now=session.now())
+    platform, config, now = session.platform, session.desired(), session.now()
+    found = incidents(platform, config, now=now)
+    rows = states(platform, config, now=now, found=found)
     columns = ("circuit", "model", "release", "last_forecast", "quality", "held", "waits_for")
-    session.answer(rows, lambda: table(rows, columns))
+    lines = [f"{one['severity']}: {one['subject']}: `{one['command']}`" for one in found]
+    session.answer(rows, lambda: [*table(marked(rows), (*columns, *review(rows))), *lines])
+    session.hint(before_ingest(platform))
 
 
 @click.command()
@@ -33,9 +38,16 @@ def status(session: Session) -> None:
 @explains
 def trace(session: Session, key: str, day: date) -> None:
     """Follow a predicted number back to its proof, verified on the way."""
+    from mlops_assets.flows.deployment import live_deployments
     from mlops_assets.flows.trace import trace as follow
 
-    chain = follow(session.platform, session.desired(), CircuitKey.parse(key), day)
+    platform, config = session.platform, session.desired()
+    # What was forecast once is followed even where the circuit is neither wanted nor live any more.
+    forecast = platform.lake.predictions.read(issued_for=day).select("plant_id", "circuit_id")
+    known = {*config.circuits, *live_deployments(platform.prod)}
+    known |= {CircuitKey(plant, circuit) for plant, circuit in forecast.unique().iter_rows()}
+    (circuit,) = session.circuits([key], sorted(known))
+    chain = follow(platform, config, circuit, day)
     session.answer(chain, lambda: _chain(chain))
 
 

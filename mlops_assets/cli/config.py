@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops_assets.cli.option import Day, circuit_option, explains
-from mlops_assets.cli.session import Refused, table
+from mlops_assets.cli.session import Refused, before_ingest, table
 from mlops_assets.domain.trust import ROLES
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def plan(session: Session, working_tree: bool) -> None:  # noqa: FBT001 click pa
         for line in lines
     ]
     session.answer(document, lambda: table(document, ("circuit", "action", "reason")))
-    session.hint(left_over(lines))
+    session.hint(before_ingest(session.platform) or left_over(lines))
 
 
 @click.command()

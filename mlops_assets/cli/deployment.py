@@ -8,7 +8,7 @@ import click
 
 from mlops_assets.cli.option import circuit_option, explains
 from mlops_assets.cli.session import Refused
-from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.errors import MlopsError, UsageError
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -50,8 +50,20 @@ def rollback(  # noqa: PLR0917 click passes options by name
         now=session.now(),
         told=lambda done: _tell(session, done),
     )
+    session.hint(_claimed(session, operator))
     if not report.circuits:
         raise Refused("nothing was rolled back")
+
+
+def _claimed(session: Session, operator: str) -> str | None:
+    """Say that a name is only claimed; a rollback is blocked by no trust root, found or not."""
+    from mlops_assets.flows.ledger import trust_at
+
+    try:
+        known = operator in trust_at(session.platform.config).people
+    except MlopsError as error:
+        return f"--as {operator} is recorded as claimed: {error}"
+    return None if known else f"--as {operator} is recorded as claimed: not in trust/roles.yml"
 
 
 def _tell(session: Session, report: RollbackReport) -> None:
@@ -70,4 +82,35 @@ def _tell(session: Session, report: RollbackReport) -> None:
     session.answer(document, lines)
 
 
-COMMANDS = (rollback,)
+@click.command()
+@click.option("--last", is_flag=True, help="Show the newest drill instead of running one.")
+@explains
+def drill(session: Session, last: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Try every way back up to the last step, digests checked; nothing is changed."""
+    from mlops_assets.flows.drill import drill as try_every_way_back
+    from mlops_assets.flows.drill import newest
+    from mlops_assets.resources import drill_files
+
+    platform, files = session.platform, drill_files(session.settings)
+    if last:
+        document, file = newest(files)
+    else:
+        found, file = try_every_way_back(platform, files, now=session.now())
+        document = found.document()
+    session.answer({**document, "file": file}, lambda: _drilled(document, file))
+    if broken := document["broken"]:
+        raise Refused(
+            f"{len(broken)} of the ways back are broken: "
+            + "; ".join(f"{key}: {why}" for key, why in sorted(broken.items()))
+        )
+
+
+def _drilled(document: dict[str, Any], file: str) -> list[str]:
+    back, first = len(document["circuits"]), document["first_deployments"]
+    lines = [f"{document['at']}: {back} ways back tried in {document['seconds']:.3f} s: {file}"]
+    if first:
+        lines.append(f"first deployments, which have none: {', '.join(first)}")
+    return lines
+
+
+COMMANDS = (rollback, drill)

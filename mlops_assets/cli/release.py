@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_assets.cli.option import circuit_option, explains
-from mlops_assets.cli.session import Refused, table
+from mlops_assets.cli.session import Refused, marked, review, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,18 +63,21 @@ def create(
     acknowledge: bool,  # noqa: FBT001 click passes it by name
 ) -> None:
     """Cut a release of named circuits, or of all whose wanted model is not live."""
+    from mlops_assets.domain.lifecycle import holds
     from mlops_assets.flows.deployment import live_deployments
     from mlops_assets.flows.release import create as cut
 
     config = session.desired()
     known = sorted({*config.circuits, *live_deployments(session.platform.prod)})
     chosen = session.circuits(circuits, known) if circuits else None
+    freed = session.circuits(unhold, known)
+    free = [str(key) for key in freed if not holds(session.platform.ledger.entries()).get(key)]
     made, keys = cut(
         session.platform,
         config,
         chosen,
         without=session.circuits(without, known),
-        unhold=session.circuits(unhold, known),
+        unhold=freed,
         acknowledge=acknowledge,
         now=session.now(),
         actor="platform",
@@ -85,15 +88,17 @@ def create(
         {"release": made, "circuits": [str(key) for key in keys]},
         [f"release {made}: {len(keys)} circuits" if made else "nothing to release"],
     )
+    session.hint(f"--unhold: not held: {', '.join(free)}" if free else None)
 
 
-def _row(view: ReleaseView, config: Config) -> dict[str, Any]:
+def _row(view: ReleaseView, config: Config, *, reviewed: bool) -> dict[str, Any]:
     return {
         "release": view.release,
         "state": view.state,
         "circuits": [str(key) for key in view.circuits],
         "created_at": view.created_at.isoformat(),
         "waits_for": view.waits_for(config.policy),
+        "reviewed": reviewed,
     }
 
 
@@ -101,14 +106,14 @@ def _row(view: ReleaseView, config: Config) -> dict[str, Any]:
 @explains
 def list_(session: Session) -> None:
     """Every release, its state and what it waits for."""
-    from mlops_assets.flows.ledger import views
+    from mlops_assets.flows.ledger import four_eyes, views
 
-    config = session.desired()
-    rows = [_row(view, config) for view in views(session.platform, session.now())]
+    config, platform = session.desired(), session.platform
+    off = four_eyes(platform.ledger.entries(), config.policy) == "off"
+    rows = [_row(view, config, reviewed=not off) for view in views(platform, session.now())]
     short = [{**row, "circuits": len(row["circuits"])} for row in rows]
-    session.answer(
-        rows, lambda: table(short, ("release", "state", "circuits", "created_at", "waits_for"))
-    )
+    columns = ("release", "state", "circuits", "created_at", "waits_for")
+    session.answer(rows, lambda: table(marked(short), (*columns, *review(rows))))
 
 
 @release.command()
@@ -128,6 +133,7 @@ def _shown(document: dict[str, Any]) -> list[str]:
         f"digest     {document['digest']}",
         f"made       {document['created_at']}  from commit {document['config_commit']}",
         f"waits for  {document['waits_for'] or 'nothing'}",
+        f"page       {document['page'] or 'none yet'}",
     ]
     if document["manifest"]["four_eyes"] == "off":
         lines.append("UNREVIEWED: this home was made with four_eyes: off")
@@ -314,8 +320,10 @@ release.add_command(_decide("reject"))
 @explains
 def promote(session: Session, release_id: str, stage: Stage) -> None:
     """Do a stage if its gate is open."""
+    from mlops_assets.flows.promotion import precheck
     from mlops_assets.launch import promote as launch
 
+    precheck(session.platform, session.desired(), release_id, stage, now=session.now())
     done = launch(session.settings, release_id, stage, session.progress)
     document: dict[str, Any] = {
         "release": done.release,

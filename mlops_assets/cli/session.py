@@ -149,7 +149,9 @@ class Session:
                         f"--circuit {text}: {error}, or PLANT/* for all of one"
                     ) from error
             if not found:
-                raise UsageError(f"--circuit {text}: no such circuit in the config")
+                from mlops_assets.catalog.reading import nearest
+
+                raise UsageError(f"{text}: no such circuit{nearest(text, map(str, known))}")
             chosen |= found
         return [key for key in known if key in chosen]
 
@@ -166,6 +168,13 @@ class Session:
         """Say on stderr what to run next, where there is something; the document stays as it is."""
         if line:
             click.echo(line, err=True)
+
+
+def before_ingest(platform: Platform) -> str | None:
+    """Name the command that a home without readings waits for."""
+    if platform.lake.readings.exists():
+        return None
+    return "there are no readings yet: `mlops ingest`"
 
 
 def fail(session: Session, error: MlopsError, document: Mapping[str, Any] | None = None) -> int:
@@ -210,6 +219,16 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str
     lines = ["  ".join(name.ljust(width) for name, width in zip(columns, widths, strict=True))]
     lines += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
     return [line.rstrip() for line in lines]
+
+
+def review(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the column that marks what authors may sign, where there is any such row."""
+    return () if all(row["reviewed"] for row in rows) else ("review",)
+
+
+def marked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with that column: with four eyes off, each says so."""
+    return [{**row, "review": "" if row["reviewed"] else "UNREVIEWED"} for row in rows]
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 any JSON value

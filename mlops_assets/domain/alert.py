@@ -57,7 +57,7 @@ RECURRING: frozenset[Kind] = frozenset({"config_refused", "degraded", "plant_sil
 GIVE_UP = timedelta(days=7)
 FORMAT = 1
 
-_ORDER: tuple[Severity, ...] = ("notice", "warning", "critical")
+SEVERITIES: tuple[Severity, ...] = ("notice", "warning", "critical")
 _SUBJECT = 150
 _NAMED = 20
 
@@ -221,7 +221,7 @@ def route(alert: Alert, policy: AlertPolicy) -> Route:
 
 
 def _reaches(severity: Severity, least: Severity) -> bool:
-    return _ORDER.index(severity) >= _ORDER.index(least)
+    return SEVERITIES.index(severity) >= SEVERITIES.index(least)
 
 
 def name_of(alert: Alert, over: Collection[str]) -> str:

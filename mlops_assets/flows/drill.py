@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.drill import Drill
+from mlops_assets.domain.errors import DataError
 from mlops_assets.flows.forecast import readable_deployments
 from mlops_assets.flows.rollback import rehearse
 
@@ -36,3 +37,19 @@ def drill(platform: Platform, files: DrillFiles, *, now: datetime) -> tuple[Dril
     )
     text = json.dumps(found.document(), indent=1, sort_keys=True) + "\n"
     return found, files.write(found.name, text.encode())
+
+
+def newest(files: DrillFiles) -> tuple[dict[str, Any], str]:
+    """Return the newest drill that is kept, and its file; DataError where there is none."""
+    names = files.names()
+    if not names:
+        raise DataError("no drill is kept yet: `mlops drill` runs one")
+    name = names[-1]
+    try:
+        document = json.loads(files.read(name))
+        known = {"at", "ok", "seconds", "circuits", "first_deployments", "broken"} <= set(document)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name}: is not a drill; `mlops drill` runs another") from error
+    if not known:
+        raise DataError(f"{name}: is not a drill; `mlops drill` runs another")
+    return document, files.path(name)

@@ -77,7 +77,7 @@ def predict(
     if not lake.readings.exists():
         raise DataError("lake/readings: there are no readings yet; run `mlops ingest` first")
     if progress is not None:
-        progress.begin("predict", len(live))
+        progress.begin(f"predict {day}", len(live))
     delta_version = lake.readings.version()
     batch.before = by_circuit(lake.predictions.read(issued_for=day, circuits=live))
     models = forecasting or Forecasting.installed()

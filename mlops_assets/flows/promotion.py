@@ -93,6 +93,27 @@ def promote(
     return _register(platform, manifest, now, progress)
 
 
+def precheck(
+    platform: Platform, config: Config, release: str, stage: Stage, *, now: datetime
+) -> None:
+    """Refuse what cannot be done, before anything heavy is loaded; whether it can, `promote` asks.
+
+    Raises:
+        RefusedError: the release is in another state, or too few signed, with every reason.
+    """
+    view = _view(platform, release, now)
+    if view.state in DONE[stage]:
+        return
+    begun = view.begun is not None and view.begun.stage == stage
+    _check_state(view, stage, config.policy, begun=begun)
+    asked = view.open_request
+    if asked is None or begun or len(asked.approvals) >= config.policy.stage(stage).quorum:
+        return
+    verdicts = judge(platform, config, view, stage, check_clock(platform.ledger.entries(), now))
+    if reasons := refusals(verdicts):
+        raise RefusedError(_code(verdicts), f"{view.release}: {'; '.join(reasons)}")
+
+
 def _view(platform: Platform, release: str, now: datetime) -> ReleaseView:
     entries = platform.ledger.entries()
     return lifecycle.find(lifecycle.fold(entries, check_clock(entries, now)), release)

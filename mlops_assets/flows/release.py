@@ -118,6 +118,7 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         "created_at": moment_text(view.created_at),
         "waits_for": view.waits_for(config.policy),
         "reason": view.reason,
+        "page": platform.dev.evidence.page(view.release),
         "stage": stage,
         "request": {
             "stage": request_now.stage,

@@ -109,6 +109,9 @@ class EvidenceStore(Protocol):
     def publish_page(self, release: str, html: bytes) -> str:
         """Replace the page that shows a release to people; returns its path from the home."""
 
+    def page(self, release: str) -> str | None:
+        """Where that page lies, from the home; None where there is none."""
+
 
 class Endpoints(Protocol):
     """Per-plant endpoints of one serving workspace (test or prod)."""
@@ -147,6 +150,9 @@ class DrillFiles(Protocol):
 
     def write(self, name: str, data: bytes) -> str:
         """Keep one drill; returns its path relative to the home."""
+
+    def path(self, name: str) -> str:
+        """Where a drill lies, relative to the home."""
 
     def names(self) -> Sequence[str]:
         """The drills that are kept, oldest first."""

@@ -69,6 +69,10 @@ class FakeEvidenceStore:
         self.pages[checked_release(release)] = html
         return f"workspaces/dev/evidence/releases/{release}/page.html"
 
+    def page(self, release: str) -> str | None:
+        known = release in self.pages
+        return f"workspaces/dev/evidence/releases/{release}/page.html" if known else None
+
 
 class FakeNotebookRenderer:
     """Fills parameters in and executes nothing; fails for the circuits it is told to."""

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_assets.adapters.local.drill import LocalDrillFiles
 from mlops_assets.domain.errors import DataError
-from mlops_assets.flows.drill import drill
+from mlops_assets.flows.drill import drill, newest
 from mlops_assets_tests.fakes.deployment import an_entry
 from mlops_assets_tests.fakes.forecast import model_files
 from mlops_assets_tests.fakes.serving import NOW, Production
@@ -57,6 +57,22 @@ def test_the_file_says_how_long_it_took(production, files):
     assert document["ok"] is True
     with pytest.raises(DataError, match="there is no such drill"):
         files.read("2020.json")
+
+
+def test_the_newest_drill_is_shown_again(production, files):
+    with pytest.raises(DataError, match="no drill is kept yet: `mlops drill` runs one"):
+        newest(files)
+    release(production, C1, version=1)
+    files.write("2020-01-01T000000.000000Z.json", b"{}")
+    found, path = tried(production, files)
+    assert newest(files) == (found.document(), path)
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]", b"{", b"null"])
+def test_what_is_no_drill_is_said_so(files, data):
+    files.write("2020-01-01T000000.000000Z.json", data)
+    with pytest.raises(DataError, match="is not a drill; `mlops drill` runs another"):
+        newest(files)
 
 
 def test_a_way_back_whose_bytes_changed_is_named(production, files):

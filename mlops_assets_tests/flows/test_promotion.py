@@ -386,6 +386,39 @@ def test_a_killed_deployment_is_not_finished_by_a_key_that_was_revoked(home):
     assert home.view(made).deployed == (C1, C2)
 
 
+def early(home, release, stage):
+    """What is refused before anything heavy is loaded; None where `promote` is to be asked."""
+    try:
+        precheck(home.platform, home.config, release, stage, now=home.now)
+    except RefusedError as error:
+        return error.code
+    return None
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_loaded():
+    home = ReleaseHome(quorum=2)
+    made = home.create()
+    assert early(home, made, "registry") == early(home, made, "production") == "E_STATE"
+    home.request(made, "registry")
+    assert early(home, made, "registry") == "E_APPROVAL"
+    home.approve(made, "registry", ENGINEER)
+    assert early(home, made, "registry") is None
+    home.promote(made, "registry")
+    assert early(home, made, "registry") is None
+    assert early(home, made, "test") is None
+    home.promote(made, "test")
+    home.approve(made, "production", MANAGER)
+    assert early(home, made, "production") == "E_APPROVAL"
+    home.approve(made, "production", ENGINEER)
+    assert early(home, made, "production") is None
+    assert kill_at(home, 1, lambda: home.promote(made, "production"))
+    home.tick(days=2)
+    assert early(home, made, "production") is None
+    log = home.ledger.log
+    assert early(home, "r-" + "0" * 12, "test") == "E_RELEASE"
+    assert home.ledger.log == log
+
+
 def test_a_failed_deployment_names_the_circuits_that_it_retired(home):
     home.deployed()
     home.circuits.remove(C2)

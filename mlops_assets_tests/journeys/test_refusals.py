@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from mlops_assets_tests.journeys.command import ENVIRONMENT, mlops
 from mlops_assets_tests.journeys.product_state import product_state
@@ -137,6 +138,20 @@ def test_wrong_usage_ends_with_two(tmp_path):
     )
     assert run.returncode == 2
     assert "tomorrow" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict", "--date", "tomorrow"), "'tomorrow' is not a date"),
+        (("retrain",), "No such command 'retrain'"),
+        (("rollback", "--all"), "Missing option '--as'"),
+    ],
+)
+def test_with_json_wrong_usage_is_one_document_on_stdout(tmp_path, words, said):
+    document = mlops(tmp_path, *words, expect=2)
+    assert set(document) == {"error"}
+    assert said in document["error"]
 
 
 def test_with_json_a_refusal_is_one_document_on_stdout(tmp_path):

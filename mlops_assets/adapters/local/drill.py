@@ -21,9 +21,12 @@ class LocalDrillFiles:
 
     def write(self, name: str, data: bytes) -> str:
         """Keep one drill, whole or not at all; returns its path relative to the home."""
-        path = self._folder / name
-        write_atomic(path, data)
-        return path.relative_to(self._home).as_posix()
+        write_atomic(self._folder / name, data)
+        return self.path(name)
+
+    def path(self, name: str) -> str:
+        """Where a drill lies, relative to the home."""
+        return (self._folder / name).relative_to(self._home).as_posix()
 
     def names(self) -> Sequence[str]:
         """The drills that are kept, oldest first: their names begin with their time."""

@@ -114,6 +114,11 @@ class LocalEvidenceStore:
             write_atomic(path, html)
         return path.relative_to(self._home).as_posix()
 
+    def page(self, release: str) -> str | None:
+        """Where that page lies, from the home; None where there is none."""
+        path = self._release_path(release, _PAGE_FILE)
+        return path.relative_to(self._home).as_posix() if path.is_file() else None
+
     def _path(self, circuit: CircuitKey, model_version: int) -> Path:
         version = checked_model_version(model_version)
         return self._root / circuit.plant_id / circuit.circuit_id / f"v{version}"
