@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage restatements lives races
+.PHONY: help setup demo test check format ui lock clean mltable coverage restatements lives races attacks
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -44,6 +44,10 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# In full what the test suite does in short: prints its tables and fails on any surprise.
+attacks: $(STAMP)
+	$(BIN)/python -m mlops_assets_tests.attacks
 
 # The reader of Azure ML's own package has other pins than ours, so it lives in its own environment.
 mltable: $(STAMP)
