@@ -12,6 +12,7 @@ from mlops_assets.domain.history import History
 from mlops_assets.flows import promotion
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.audit import verify
+from mlops_assets.flows.promotion import precheck
 from mlops_assets.flows.rollback import rollback
 from mlops_assets_tests.fakes.release import (
     AUTHOR,
