@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 annotations are read at run time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,7 @@ RESERVED_COLUMNS = frozenset(
 )
 REGISTRY_ROLES = frozenset({"ml_engineer"})
 PRODUCTION_ROLES = frozenset({"ml_engineer", "engineering_manager"})
+STRICT_QUORUM = 2
 
 
 def _doc(text: str) -> dict[str, Any]:
@@ -134,6 +135,13 @@ class PolicyFile:
         default="required",
         metadata=_doc("off only in a local home that was made so: everything says UNREVIEWED"),
     )
+    preset: Literal["standard", "strict"] = field(
+        default="standard",
+        metadata=_doc(
+            "strict: at least two people sign production, too little coverage refuses, and four "
+            "eyes are never off, whatever the other fields say"
+        ),
+    )
     gates: GatePolicy = field(default_factory=GatePolicy, metadata=_doc("limits of a release"))
     quality: QualityPolicy = field(
         default_factory=QualityPolicy, metadata=_doc("limits of a live model")
@@ -154,11 +162,15 @@ class PolicyFile:
     )
 
     def policy(self) -> Policy:
-        """Return the policy that the platform works by."""
+        """Return the policy that the platform works by; a preset only makes it stricter."""
+        production, gates = self.production, self.gates
+        if self.preset == "strict":
+            production = replace(production, quorum=max(STRICT_QUORUM, production.quorum))
+            gates = replace(gates, coverage_blocks=True)
         return Policy(
             registry=self.registry,
-            production=self.production,
-            gates=self.gates,
+            production=production,
+            gates=gates,
             quality=self.quality,
             four_eyes=self.four_eyes,
             automatic_rollback=self.rollback.automatic,
@@ -184,6 +196,8 @@ def check_policy(document: Document, policy: PolicyFile) -> None:
         document.problem(
             "quality.fail_wape_ratio", f"{fail} is below warn_wape_ratio {warn}: mend one"
         )
+    if policy.preset == "strict" and policy.four_eyes == "off":
+        document.problem("four_eyes", "off beside preset: strict: take one of them out")
     _check_alerts(document, policy.alerts)
     for stage, roles in (("registry", REGISTRY_ROLES), ("production", PRODUCTION_ROLES)):
         for number, role in enumerate(getattr(policy, stage).roles):

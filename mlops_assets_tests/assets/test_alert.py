@@ -117,7 +117,7 @@ def test_config_that_is_refused_is_told_once_by_the_config_before_it(home):
         assert look(home) == "1 raised, 3 sent"
     told = hook.got[0][1]
     assert (told["kind"], told["severity"]) == ("config_refused", "critical")
-    assert "release_policy.yml:11: registry.quorum: 0" in told["says"]
+    assert "release_policy.yml:13: registry.quorum: 0" in told["says"]
     assert "eve@co.example" in told["owners"]
     assert "eve@co.example" in mail.got[0]["to"]
     assert told["command"] == "mlops plan --working-tree"

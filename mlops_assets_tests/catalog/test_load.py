@@ -144,7 +144,7 @@ def test_the_shipped_environment_pins_what_the_lock_installs():
         ),
         (
             "forecaster: median\nhyperparameters: {members: auto_ets}",
-            "hyperparameters: median: members: 'auto_ets' is not two to nine different labels",
+            "hyperparameters: median: members: 'auto_ets' is not two to twelve different labels",
         ),
     ],
 )
@@ -299,6 +299,29 @@ def test_an_alias_bomb_costs_nothing():
         for before, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     assert "anchor &a" in problems(spec=bomb)[0]
+
+
+def test_the_strict_preset_is_one_line_and_only_makes_a_policy_stricter():
+    strict = loaded(policy=FILES["release_policy.yml"] + "preset: strict\n").policy
+    assert (strict.registry.quorum, strict.production.quorum) == (1, 2)
+    assert strict.gates.coverage_blocks
+    three = FILES["release_policy.yml"] + "  quorum: 3\npreset: strict\n"
+    assert loaded(policy=three).policy.production.quorum == 3
+    standard = loaded(policy=FILES["release_policy.yml"] + "preset: standard\n").policy
+    assert standard == loaded().policy
+
+
+def test_the_strict_preset_does_not_go_with_four_eyes_off():
+    text = FILES["release_policy.yml"] + "preset: strict\nfour_eyes: off\n"
+    (problem,) = problems(policy=text)
+    assert "four_eyes: off beside preset: strict: take one of them out" in problem
+
+
+def test_the_shipped_policy_is_made_strict_by_one_word():
+    shipped = Path(__file__).parents[2].joinpath("config/release_policy.yml").read_text()
+    assert shipped.count("preset: standard") == 1
+    strict = loaded(policy=shipped.replace("preset: standard", "preset: strict")).policy
+    assert strict.production.quorum == 2
 
 
 def test_documents_of_others_are_read_as_strictly():
