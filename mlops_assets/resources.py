@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from mlops_assets.domain.errors import HomeError
-from mlops_assets.settings import WATCHED_REF, LocalBackend
+from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pyspark.sql import SparkSession
 
     from mlops_assets.adapters.local.config import GitConfigRepository
     from mlops_assets.domain.circuit import Config, Effort
+    from mlops_assets.engines.spark.session import SparkSessions
     from mlops_assets.flows.home import NewHome
     from mlops_assets.ports import (
         Alerting,
@@ -31,11 +34,13 @@ if TYPE_CHECKING:
         NotebookRenderer,
         Platform,
         Progress,
+        ReadingsTable,
         ServingWorkspace,
         SharedRegistry,
         Storage,
+        TransformEngine,
     )
-    from mlops_assets.settings import HomeLayout, Settings
+    from mlops_assets.settings import Settings
 
 # Throw-away people of a demo and their roles.
 DEMO_PEOPLE: Mapping[str, Sequence[str]] = {
@@ -45,15 +50,20 @@ DEMO_PEOPLE: Mapping[str, Sequence[str]] = {
 }
 
 
-def open_platform(settings: Settings, clock: Clock | None = None) -> Platform:
-    """Return every port of a home.
+def open_platform(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    spark: Callable[[dict[str, str]], SparkSession] | None = None,
+) -> Platform:
+    """Return every port of a home; ``spark`` starts sessions where the settings choose Spark.
 
     Raises:
         HomeError: there is no home, or it has another format; the line says what to run.
     """
     match settings.backend:
         case LocalBackend():
-            return _open_local(settings, clock)
+            return _open_local(settings, clock, _sessions(settings, spark))
         case other:
             assert_never(other)
 
@@ -222,7 +232,23 @@ def _new_home(layout: HomeLayout) -> NewHome:
     )
 
 
-def _open_local(settings: Settings, clock: Clock | None) -> Platform:
+def _sessions(
+    settings: Settings, start: Callable[[dict[str, str]], SparkSession] | None
+) -> SparkSessions | None:
+    match settings.engine:
+        case LocalEngine():
+            return None
+        case SparkEngine(master):
+            from mlops_assets.engines.spark.session import SparkSessions
+
+            return SparkSessions(master, start=start)
+        case other:
+            assert_never(other)
+
+
+def _open_local(
+    settings: Settings, clock: Clock | None, sessions: SparkSessions | None
+) -> Platform:
     from mlops_assets.adapters.local.clock import SystemClock
     from mlops_assets.adapters.local.interpreters import LocalInterpreters
     from mlops_assets.adapters.local.ledger import LocalLedger
@@ -230,6 +256,9 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
     from mlops_assets.ports import Platform
 
     layout = settings.layout
+    if sessions is not None:
+        # What travels to executors says where it is from anywhere.
+        layout = HomeLayout(layout.root.absolute())
     kind = layout.kind()
     config = config_repository(settings)
 
@@ -241,10 +270,15 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
     slots = LocalTrainingSlots(layout.locks / "training", slots_allowed)
 
     def engine(workers: int) -> FittingEngine:
+        # Asked once a training, not once a worker: the answer costs a reading of all config.
+        asked = LocalTrainingSlots(slots.folder, slots.limit)
+        if sessions is not None:
+            from mlops_assets.engines.spark.fitting import SparkFittingEngine
+
+            return SparkFittingEngine(workers, asked, sessions)
         from mlops_assets.engines.processes import ProcessEngine
 
-        # Asked once a training, not once a worker: the answer costs a reading of all config.
-        return ProcessEngine(workers, LocalTrainingSlots(slots.folder, slots.limit))
+        return ProcessEngine(workers, asked)
 
     def renderer() -> NotebookRenderer:
         from mlops_assets.adapters.local.notebook import KernelRenderer
@@ -256,7 +290,7 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
         clock=clock or SystemClock(),
         config=config,
         ledger=LocalLedger(layout.ledger, config.anchor, config.anchored),
-        lake=_lake(layout),
+        lake=_lake(layout, sessions),
         dev=_dev(layout),
         registry=_registry(layout),
         test=_serving(layout, "test"),
@@ -269,7 +303,7 @@ def _open_local(settings: Settings, clock: Clock | None) -> Platform:
     return platform
 
 
-def _lake(layout: HomeLayout) -> Lake:
+def _lake(layout: HomeLayout, sessions: SparkSessions | None) -> Lake:
     from mlops_assets.adapters.local.forecast import LocalPredictionsTable
     from mlops_assets.adapters.local.journal import LocalIngestJournal
     from mlops_assets.adapters.local.landing import LocalLandingZone
@@ -282,16 +316,30 @@ def _lake(layout: HomeLayout) -> Lake:
 
         return SqlHistorian(os.environ)
 
+    readings: ReadingsTable = LocalReadingsTable(layout.readings)
+    engine: TransformEngine
+    if sessions is None:
+        from mlops_assets.engines.polars import PolarsEngine
+
+        engine = PolarsEngine()
+    else:
+        from mlops_assets.engines.spark.readings import SparkReadingsTable
+        from mlops_assets.engines.spark.transform import SparkEngine as SparkTransform
+
+        engine = SparkTransform(sessions)
+        uri = layout.readings.as_uri()
+        readings = SparkReadingsTable(readings, uri, sessions)
     return Lake(
         landing=LocalLandingZone(layout.raw, seen=layout.ingested / "seen.json"),
         journal=LocalIngestJournal(layout.ingested),
-        readings=LocalReadingsTable(layout.readings),
+        readings=readings,
         quarantine=LocalRowLog(layout.quarantine, "quarantine"),
         restatements=LocalRowLog(layout.restatements, "restatements"),
         predictions=LocalPredictionsTable(layout.predictions),
         quality=LocalQualityTable(layout.quality),
         hindcasts=LocalQualityTable(layout.hindcasts),
         historian=historian,
+        engine=engine,
     )
 
 

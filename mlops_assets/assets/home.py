@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from pyspark.sql import SparkSession
+
     from mlops_assets.domain.circuit import Config
     from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress, Storage
 
@@ -60,7 +62,7 @@ class Home:
         if self._platform is None:
             from mlops_assets.resources import open_platform
 
-            self._platform = open_platform(self.settings)
+            self._platform = open_platform(self.settings, spark=_pyspark_session)
         return self._platform
 
     @property
@@ -125,6 +127,16 @@ class Home:
         except (MlopsError, OSError) as error:
             self.error = error
             raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def _pyspark_session(configuration: dict[str, str]) -> SparkSession:
+    """Start Spark as Dagster does; whoever works on the session stops it."""
+    from dagster_pyspark import PySparkResource
+
+    resource = PySparkResource(spark_config=configuration)
+    resource.setup_for_execution(dg.build_init_resource_context())
+    session: SparkSession = resource.spark_session
+    return session
 
 
 class RunProgress:

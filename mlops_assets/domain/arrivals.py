@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Circuit
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.domain.raw_file import ParsedFile, RawFileError
+    from mlops_assets.domain.raw_file import ParsedFile
 
 # In the order in which they are asked; the first three come from reading the file.
 REASONS = (
@@ -182,12 +182,12 @@ def together(parsed: Mapping[str, ParsedFile], features: Sequence[str]) -> pl.Da
     return pl.concat([pl.DataFrame(schema=schema), *parts], how="diagonal")
 
 
-def refusals(refused: Mapping[str, RawFileError]) -> pl.DataFrame:
+def refusals(refused: Mapping[str, str]) -> pl.DataFrame:
     """Return one quarantined row for each file that could not be used at all."""
     import polars as pl
 
     schema = {name: log_schema("quarantine")[name] for name in QUARANTINE_COLUMNS[:7]}
-    rows = [{"reason": str(error), "file": name} for name, error in refused.items()]
+    rows = [{"reason": reason, "file": name} for name, reason in refused.items()]
     return pl.DataFrame(rows, schema=schema)
 
 

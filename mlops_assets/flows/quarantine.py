@@ -16,6 +16,7 @@ from mlops_assets.domain.contract import RULES
 from mlops_assets.domain.errors import UsageError
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.readings import KEY, IngestReport
+from mlops_assets.flows.arrival import table_rows
 from mlops_assets.flows.contract import frame, log_around, settle
 from mlops_assets.flows.readings import reopen_lost, store
 
@@ -233,8 +234,13 @@ def _say(
     )
     done, version = IngestReport(), None
     if not (settled.rows.is_empty() and settled.withdrawn.is_empty()):
+        rows = table_rows(settled.rows, now)
         done, version, _ = store(
-            lake, settled, slice_id=slice_id, now=now, trained_until=trained_until
+            lake,
+            lambda: lake.readings.merge(rows, slice_id=slice_id, withdrawn=settled.withdrawn),
+            slice_id=slice_id,
+            newest=rows["timestamp"].max(),  # type: ignore[arg-type]  # of moments
+            trained_until=trained_until,
         )
     return Decision(
         rows=len(every),

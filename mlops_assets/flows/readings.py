@@ -8,18 +8,11 @@ same files and so the same id, and finds out by itself how far it came.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.arrivals import (
-    judge,
-    last_arrivals,
-    refusals,
-    restatements,
-    together,
-)
-from mlops_assets.domain.declared import parse_declared
+from mlops_assets.domain.arrivals import refusals, restatements
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.freshness import (
     KEYS_CHECKED,
@@ -30,8 +23,8 @@ from mlops_assets.domain.freshness import (
 )
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
-from mlops_assets.domain.raw_file import ParsedFile, RawFileError, parse
 from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
+from mlops_assets.flows.arrival import Arrival, Before, entries_of
 from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
 
@@ -42,11 +35,15 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Circuit, Config
     from mlops_assets.domain.readings import RawFile
-    from mlops_assets.domain.stamps import DateOrder
-    from mlops_assets.ports import Lake, LandingZone, Progress, TrainingDataStore
-
-# How many files beside one with unclear dates are asked for their order.
-_SIBLINGS = 40
+    from mlops_assets.domain.slice import FileFact
+    from mlops_assets.ports import (
+        Arrived,
+        Lake,
+        LandingZone,
+        MergeResult,
+        Progress,
+        TrainingDataStore,
+    )
 
 
 def ingest(
@@ -139,6 +136,48 @@ def slice_id_of(files: Sequence[RawFile]) -> str:
     return digest_of(sorted([file.path, file.size, file.sha256] for file in files))[:32]
 
 
+def store(
+    lake: Lake,
+    merge: Callable[[], MergeResult],
+    *,
+    slice_id: str,
+    newest: datetime | None,
+    trained_until: Mapping[CircuitKey, datetime],
+) -> tuple[IngestReport, int, dict[str, int]]:
+    """Merge and withdraw in one commit, and record what training data held otherwise.
+
+    ``newest`` is that of the rows to merge.
+
+    Returns:
+        What it did, the version of the readings that holds it, and those of the row logs.
+    """
+    import polars as pl
+
+    result = merge()
+    stored = lake.readings.newest()
+    if newest is not None and (stored is None or stored < newest):
+        raise DataError(
+            f"readings: the newest row of slice {slice_id} is {newest!s}, but the table ends "
+            f"with {stored!s}; run `mlops verify` and restore the table from a backup"
+        )
+    restated = restatements(result.changed, trained_until)
+    log_version = lake.restatements.append(
+        restated.with_columns(
+            pl.lit(result.delta_version, dtype=pl.Int64).alias("delta_version"),
+            pl.lit(slice_id).alias("slice"),
+        ),
+        slice_id=slice_id,
+    )
+    merged = IngestReport(
+        rows_inserted=result.inserted,
+        rows_updated=result.updated,
+        rows_unchanged=result.unchanged,
+        rows_restated=restated.n_unique(["plant_id", "circuit_id", "timestamp"]),
+    )
+    logs = {} if log_version is None else {"restatements": log_version}
+    return merged, result.delta_version, logs
+
+
 @dataclass(frozen=True)
 class _Etl:
     """What takes slices into the table."""
@@ -149,126 +188,75 @@ class _Etl:
     now: datetime
     trained_until: Mapping[CircuitKey, datetime]
     progress: Progress | None
-    orders: dict[str, DateOrder | None] = field(default_factory=dict)
 
     def run(self, slice_id: str, files: Sequence[RawFile]) -> IngestReport:
         """Read, judge, merge, record, confirm; each step may be repeated."""
+        ordered = sorted(files, key=lambda file: file.path)
+        rules = Arrival(
+            config=self.config,
+            before=Before(self.lake.readings, self.lake.quarantine),
+            zone=self.zone,
+            now=self.now,
+            slice_id=slice_id,
+        )
+        if self.progress is not None:
+            self.progress.begin("reading raw files", len(files))
+        with self.lake.engine.arrive(rules, ordered, self._heard) as arrived:
+            return self._store(slice_id, files, arrived)
+
+    def _store(self, slice_id: str, files: Sequence[RawFile], arrived: Arrived) -> IngestReport:
         import polars as pl
 
-        parsed, refused = self._read(sorted(files, key=lambda file: file.path))
-        rows = together(parsed, self.config.feature_columns)
-        judged = judge(rows, self.config.circuits, self.now)
-        arrived = last_arrivals(judged.accepted)
-        quarantined = pl.concat([judged.quarantined, refusals(refused)])
+        part = arrived.part
+        refused = {fact.path: fact.refused for fact in arrived.facts if fact.refused}
+        whole = refusals(refused).with_columns(pl.lit("refused").alias("state"))
+        entries = entries_of([part.entries, whole])
+        told = entries.filter(pl.col("state") == "refused")
+        counts = Counter(_counted(told["reason"].to_list())) + Counter(part.held)
         report = IngestReport(
-            rows_read=len(rows) + len(refused),
-            rows_updated=arrived.superseded,
-            rows_unchanged=arrived.repeated,
-            rows_quarantined=len(quarantined),
+            rows_read=sum(fact.rows for fact in arrived.facts) + len(refused),
+            rows_updated=part.superseded,
+            rows_unchanged=part.repeated,
+            rows_quarantined=counts.total(),
+            rows_inserted=-part.returned,
+            rows_withdrawn=len(part.withdrawn),
+            rows_returned=part.returned,
             files=tuple(file.path for file in files),
-            reasons=_counted(quarantined["reason"].to_list()),
-            refused={name: str(error) for name, error in refused.items()},
+            reasons=dict(sorted(counts.items())),
+            refused=refused,
             unknown_columns={
-                name: file.unknown_columns for name, file in parsed.items() if file.unknown_columns
+                fact.path: fact.unknown_columns for fact in arrived.facts if fact.unknown_columns
             },
         )
         version, logs = None, dict[str, int]()
-        if not arrived.rows.is_empty():
-            report, version, logs = self._merge(slice_id, arrived.rows, report)
+        # Before the merge: what it takes out of the table must lie somewhere.
         log_version = self.lake.quarantine.append(
-            quarantined.with_columns(pl.lit(slice_id).alias("slice")), slice_id=slice_id
+            entries.with_columns(pl.lit(slice_id).alias("slice")), slice_id=slice_id
         )
         if log_version is not None:
             logs["quarantine"] = log_version
+        if part.entering or len(part.withdrawn):
+            done, version, merged_logs = store(
+                self.lake,
+                lambda: arrived.merge(self.lake.readings, slice_id=slice_id),
+                slice_id=slice_id,
+                newest=part.newest,
+                trained_until=self.trained_until,
+            )
+            report += done
+            logs |= merged_logs
         self.lake.journal.confirm(slice_id, version, logs=logs)
         return report
 
-    def _merge(
-        self, slice_id: str, arrived: pl.DataFrame, report: IngestReport
-    ) -> tuple[IngestReport, int, dict[str, int]]:
-        import polars as pl
-
-        rows = arrived.drop("row").rename({"file": "source"})
-        rows = rows.with_columns(
-            pl.col("timestamp").dt.date().alias("date"),
-            pl.lit(self.now).cast(pl.Datetime("us", "UTC")).alias("ingested_at"),
-        )
-        result = self.lake.readings.merge(rows, slice_id=slice_id)
-        newest = rows["timestamp"].max()
-        stored = self.lake.readings.newest()
-        if not isinstance(newest, datetime) or stored is None or stored < newest:
-            raise DataError(
-                f"readings: the newest row of slice {slice_id} is {newest!s}, but the table ends "
-                f"with {stored!s}; run `mlops verify` and restore the table from a backup"
-            )
-        restated = restatements(result.changed, self.trained_until)
-        log_version = self.lake.restatements.append(
-            restated.with_columns(
-                pl.lit(result.delta_version, dtype=pl.Int64).alias("delta_version"),
-                pl.lit(slice_id).alias("slice"),
-            ),
-            slice_id=slice_id,
-        )
-        merged = IngestReport(
-            rows_inserted=result.inserted,
-            rows_updated=result.updated,
-            rows_unchanged=result.unchanged,
-            rows_restated=restated.n_unique(["plant_id", "circuit_id", "timestamp"]),
-        )
-        logs = {} if log_version is None else {"restatements": log_version}
-        return report + merged, result.delta_version, logs
-
-    def _read(
-        self, files: Sequence[RawFile]
-    ) -> tuple[dict[str, ParsedFile], dict[str, RawFileError]]:
-        if self.progress is not None:
-            self.progress.begin("reading raw files", len(files))
-        parsed: dict[str, ParsedFile] = {}
-        refused: dict[str, RawFileError] = {}
-        for file in files:
-            try:
-                parsed[file.path] = self._parsed(file)
-            except RawFileError as error:
-                refused[file.path] = error
-                self._say(f"{file.path}: quarantined whole: {error}")
-            else:
-                if unknown := parsed[file.path].unknown_columns:
-                    self._say(f"{file.path}: left out columns no one named: {', '.join(unknown)}")
-            if self.progress is not None:
-                self.progress.advance(file.path)
-        return parsed, refused
-
-    def _say(self, line: str) -> None:
-        if self.progress is not None:
-            self.progress.say(line)
-
-    def _parsed(self, file: RawFile) -> ParsedFile:
-        data = self.zone.read(file)
-        found = parse_declared(file.path, data, self.config)
-        if found.dates is not None:
-            return found
-        folder = file.path.rpartition("/")[0]
-        if folder not in self.orders:
-            self.orders[folder] = self._order_beside(file, folder)
-        if self.orders[folder] == "day":
-            return parse_declared(file.path, data, self.config, assumed="day")
-        return found
-
-    def _order_beside(self, file: RawFile, folder: str) -> DateOrder | None:
-        """The order of dates that other files of the same folder prove, the newest first."""
-        beside = [
-            other
-            for other in self.zone.files()
-            if other.path.rpartition("/")[0] == folder and other != file
-        ]
-        for other in beside[::-1][:_SIBLINGS]:
-            try:
-                dates = parse(other.path, self.zone.read(other), ()).dates
-            except DataError:
-                continue
-            if dates == "day" or dates == "month":  # noqa: PLR1714 so that types narrow
-                return dates
-        return None
+    def _heard(self, fact: FileFact) -> None:
+        """Say what a file turned out to be."""
+        if self.progress is None:
+            return
+        if fact.refused:
+            self.progress.say(f"{fact.path}: quarantined whole: {fact.refused}")
+        elif unknown := fact.unknown_columns:
+            self.progress.say(f"{fact.path}: left out columns no one named: {', '.join(unknown)}")
+        self.progress.advance(fact.path)
 
 
 def verdicts(

@@ -15,6 +15,7 @@ from mlops_assets.domain.circuit import Circuit, Config, Policy, Spec, StagePoli
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import FIXED, KEY, RawFile, feature_columns
+from mlops_assets.engines.polars import PolarsEngine
 from mlops_assets.ports import Lake, MergeResult
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def a_lake(**parts) -> Lake:
         "predictions": _Absent(),
         "quality": _Absent(),
         "hindcasts": _Absent(),
+        "engine": PolarsEngine(),
         "historian": _Absent,
     }
     return Lake(**(fakes | parts))
