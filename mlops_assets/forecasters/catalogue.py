@@ -2,11 +2,12 @@
 
 Config reads this without loading a model library. A forecaster or a variant of one is written as a
 label: its name, then flags after colons: ``mstl_arima:daily:log``. ``log`` models logarithms,
-``daily`` leaves out the weekly season. Medians list labels.
+``daily`` leaves out the weekly season. Combinations list labels.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Spec
 
-MINIMUM_MEMBERS, MAXIMUM_MEMBERS = 2, 9
+MINIMUM_MEMBERS, MAXIMUM_MEMBERS = 2, 12
 
 
 def _within(default: int, doc: str, minimum: int, maximum: int) -> Any:  # noqa: ANN401 a field
@@ -106,21 +107,21 @@ class MstlSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MedianSettings(Settings):
-    """The middle of what several forecasters say, step by step."""
+class CombinationSettings(Settings):
+    """What several forecasters say, put together step by step."""
 
     members: str = field(
         default="seasonal_naive, mstl_arima, mstl_arima:log",
-        metadata={"doc": "two to nine labels, separated by commas"},
+        metadata={"doc": "two to twelve labels, separated by commas"},
     )
 
     def __post_init__(self) -> None:
         labels = self.labels()
         if not MINIMUM_MEMBERS <= len(labels) <= MAXIMUM_MEMBERS or len(set(labels)) < len(labels):
-            raise ValueError(f"members: {self.members!r} is not two to nine different labels")
+            raise ValueError(f"members: {self.members!r} is not two to twelve different labels")
         for label in labels:
-            if label.partition(":")[0] in {"median", "auto"}:
-                raise ValueError(f"members: {label!r} cannot be a member of a median")
+            if re.split(r"[:(]", label)[0] in {*_COMBINATIONS, "auto"}:
+                raise ValueError(f"members: {label!r} cannot be a member of a combination")
             settings_of(label)
 
     def labels(self) -> tuple[str, ...]:
@@ -128,6 +129,20 @@ class MedianSettings(Settings):
         return tuple(part.strip() for part in self.members.split(","))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedianSettings(CombinationSettings):
+    """The middle of what several forecasters say, step by step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedSettings(CombinationSettings):
+    """The mean of what several forecasters say, each weighted by how well it did in backtest."""
+
+
+_COMBINATIONS: Mapping[str, type[CombinationSettings]] = {
+    "median": MedianSettings,
+    "weighted": WeightedSettings,
+}
 _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("seasonal_naive", 1, SeasonalNaiveSettings),
     ("cold_start", 1, NoSettings),
@@ -138,9 +153,10 @@ _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("mstl_arima", 1, MstlSettings),
     ("mstl_ets", 1, MstlSettings),
     ("median", 1, MedianSettings),
+    ("weighted", 1, WeightedSettings),
 )
 # Raise with any change of what `auto` tries or of how it chooses.
-_AUTO_VERSION = 1
+_AUTO_VERSION = 2
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "auto": Algorithm(
@@ -159,54 +175,33 @@ _ETS = ("mstl_ets", "mstl_ets:log", "mstl_ets:daily", "mstl_ets:daily:log")
 _ARIMA = ("mstl_arima", "mstl_arima:log", "mstl_arima:daily", "mstl_arima:daily:log")
 
 
-def median_of(*labels: str) -> str:
-    """Return the label of a median."""
-    return f"median({', '.join(labels)})"
-
-
 _EFFORTS: Mapping[str, tuple[str, ...]] = {
-    "fast": (
-        _FLOOR,
-        "mstl_ets",
-        "mstl_ets:daily",
-        median_of(_FLOOR, "mstl_ets", "mstl_ets:log"),
-        median_of(_FLOOR, "mstl_ets:daily", "mstl_ets:daily:log"),
-    ),
-    "balanced": (
-        _FLOOR,
-        *_ARIMA,
-        median_of(_FLOOR, "mstl_arima", "mstl_arima:log"),
-        median_of(_FLOOR, "mstl_arima:daily", "mstl_arima:daily:log"),
-        median_of(*_ARIMA),
-        median_of(_FLOOR, *_ARIMA),
-    ),
-    "best": (
-        _FLOOR,
-        *_ARIMA,
-        *_ETS,
-        "auto_ets",
-        "auto_ces",
-        "auto_theta",
-        median_of(_FLOOR, "mstl_arima", "mstl_arima:log"),
-        median_of(_FLOOR, "mstl_arima:daily", "mstl_arima:daily:log"),
-        median_of(*_ARIMA),
-        median_of(_FLOOR, *_ARIMA),
-        median_of(_FLOOR, "auto_ets", *_ARIMA),
-        median_of(*_ARIMA, "mstl_ets", "auto_ets", "auto_ces", "auto_theta"),
-    ),
+    "fast": (_FLOOR, *_ETS),
+    "balanced": (_FLOOR, *_ARIMA),
+    "best": (_FLOOR, *_ARIMA, *_ETS, "auto_ets", "auto_ces", "auto_theta"),
 }
 
 
 def candidates(spec: Spec) -> tuple[str, ...]:
     """Return the labels that a spec lets compete, the floor first where it may win.
 
-    `cold_start` competes with the floor, so that a young circuit is never served below it.
+    `auto` weighs the forecasters of its effort by backtest; `cold_start` competes with the floor,
+    so that a young circuit is never served below it.
     """
     if spec.forecaster == "cold_start":
         return (_FLOOR, "cold_start")
     if spec.forecaster != "auto":
         return (label_of(spec.forecaster, spec.hyperparameters),)
-    return _EFFORTS[spec.effort]
+    return (_FLOOR, combination_of("weighted", *_EFFORTS[spec.effort]))
+
+
+def combination_of(name: str, *labels: str) -> str:
+    """Return the label of a combination.
+
+    >>> combination_of("median", "seasonal_naive", "mstl_ets:log")
+    'median(seasonal_naive, mstl_ets:log)'
+    """
+    return f"{name}({', '.join(labels)})"
 
 
 def label_of(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
@@ -215,8 +210,9 @@ def label_of(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
     >>> label_of("mstl_arima", {"log": True, "window_days": 60})
     'mstl_arima:log:window_days=60'
     """
-    if name == "median":
-        return median_of(*MedianSettings(**_texts(hyperparameters)).labels())
+    if name in _COMBINATIONS:
+        settings = _COMBINATIONS[name](**_texts(name, hyperparameters))
+        return combination_of(name, *settings.labels())
     flags = [
         key if value is True else f"{key}={value}"
         for key, value in sorted(hyperparameters.items())
@@ -227,8 +223,9 @@ def label_of(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
 
 def settings_of(label: str) -> tuple[str, Settings]:
     """Return name and settings of a label; ValueError says what is wrong with it."""
-    if label.startswith("median(") and label.endswith(")"):
-        return "median", MedianSettings(members=label[len("median(") : -1])
+    found = re.fullmatch(r"(\w+)\((.*)\)", label)
+    if found and found[1] in _COMBINATIONS:
+        return found[1], _COMBINATIONS[found[1]](members=found[2])
     name, *flags = label.split(":")
     kinds = {known: settings for known, _, settings in _CATALOGUE}
     if name not in kinds:
@@ -255,10 +252,10 @@ def _read(default: object, text: str, flag: str) -> Hyperparameter:
     return text
 
 
-def _texts(hyperparameters: Mapping[str, Hyperparameter]) -> dict[str, str]:
+def _texts(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> dict[str, str]:
     unknown = sorted(set(hyperparameters) - {"members"})
     if unknown:
-        raise ValueError(f"median has no setting {unknown[0]!r}; it has members")
+        raise ValueError(f"{name} has no setting {unknown[0]!r}; it has members")
     return {key: str(value) for key, value in hyperparameters.items()}
 
 

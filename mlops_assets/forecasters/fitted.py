@@ -12,13 +12,16 @@ from mlops_assets.domain.errors import ModelError
 from mlops_assets.domain.model import ForecastValues
 from mlops_assets.domain.readings import Series
 from mlops_assets.forecasters.cold_start import ColdStart
-from mlops_assets.forecasters.median import Median, Method
+from mlops_assets.forecasters.median import Median
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
+from mlops_assets.forecasters.weighted import Weighted
 from mlops_assets.forecasters.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mlops_assets.forecasters.method import Method
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTS = ("value", "lo_80", "hi_80", "lo_95", "hi_95")
@@ -143,6 +146,8 @@ def _is_sound(method: Method) -> bool:
     match method:
         case Median():
             return len(method.members) > 0 and all(_is_sound(each) for each in method.members)
+        case Weighted():
+            return method.is_sound() and all(_is_sound(each) for each in method.members)
         case SeasonalNaive():
             return 0 < method.season <= _MAXIMUM_STEPS
         case ColdStart():

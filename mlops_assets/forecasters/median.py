@@ -36,6 +36,3 @@ class Median:
         said = [window.forecast_by(member, steps) for member in self.members]
         middle: np.ndarray = np.median(np.stack(said), axis=0)
         return middle
-
-
-Method = Single | Median

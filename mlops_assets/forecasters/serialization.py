@@ -28,6 +28,7 @@ from mlops_assets.forecasters.median import Median
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.theta import Theta
+from mlops_assets.forecasters.weighted import Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _CLASSES: Mapping[str, type[Any]] = {
     "fitted": Fitted,
     "median": Median,
+    "weighted": Weighted,
     "structured": Structured,
     "seasonal_naive": SeasonalNaive,
     "cold_start": ColdStart,
@@ -190,7 +192,7 @@ def _is_a(value: object, declared: str) -> bool:
         "str": (str,),
         "np.ndarray": (np.ndarray,),
         "Core": (Arima, Ets, Ces, Theta),
-        "Method": (Median, Structured, SeasonalNaive, ColdStart),
+        "Method": (Median, Weighted, Structured, SeasonalNaive, ColdStart),
     }
     match declared:
         case "int":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,25 +29,25 @@ from mlops_assets.domain.model import CandidateScore, FitResult
 from mlops_assets.forecasters.backtest import History, Origins
 from mlops_assets.forecasters.catalogue import (
     ALGORITHMS,
-    MedianSettings,
-    SeasonalNaiveSettings,
+    WeightedSettings,
     candidates,
     refused_features,
     settings_of,
 )
-from mlops_assets.forecasters.cold_start import ColdStart
+from mlops_assets.forecasters.contest import contest
 from mlops_assets.forecasters.fitted import Fitted
-from mlops_assets.forecasters.median import Median, Method, Single
+from mlops_assets.forecasters.method import fit_members, fit_method
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.serialization import dump, load
-from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlops_assets.domain.model import FitJob
     from mlops_assets.domain.readings import Series
+    from mlops_assets.forecasters.median import Single
+    from mlops_assets.forecasters.method import Method
 
 __all__ = ["fit", "warm_up"]
 
@@ -111,37 +111,17 @@ def _checked(job: FitJob) -> Series:
     return series
 
 
-def fit_method(label: str, window: Window, fitted: dict[str, Single]) -> Method:
-    """Fit one label, taking members that were fitted to the same window from ``fitted``."""
-    name, settings = settings_of(label)
-    if isinstance(settings, MedianSettings):
-        members = [fit_method(member, window, fitted) for member in settings.labels()]
-        return Median(tuple(member for member in members if not isinstance(member, Median)))
-    if label not in fitted:
-        fitted[label] = _fit_single(name, label, window)
-    return fitted[label]
-
-
-def _fit_single(name: str, label: str, window: Window) -> Single:
-    _, settings = settings_of(label)
-    if isinstance(settings, SeasonalNaiveSettings):
-        return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
-    if name == "cold_start":
-        return ColdStart(window.day)
-    try:
-        return Structured.fit(name, settings, window)
-    except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from error
-
-
 @dataclass(slots=True)
 class _Rival:
-    """One candidate's forecasts at every origin, and how long they took."""
+    """One candidate's forecasts at every origin, and how long they took.
+
+    ``weights`` are those of its members, where it is a weighted mean.
+    """
 
     label: str
     forecast: np.ndarray
     seconds: float
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Training:
@@ -156,6 +136,7 @@ class _Training:
         self.histories = self.origins.histories()
         self.windows = tuple(Window.of(history.series) for history in self.histories)
         self.log: list[str] = []
+        self.members: list[_Rival] = []
 
     def result(self, began: float) -> FitResult:
         labels = candidates(self.spec)
@@ -182,7 +163,7 @@ class _Training:
             metrics=results,
             floor=self._metrics(floor),
             incumbent=None if incumbent is None else self._metrics(incumbent),
-            candidates=[self._score(rival) for rival in rivals],
+            candidates=[self._score(rival) for rival in self._shown(rivals)],
             backtest=backtest,
             log=tuple(self.log),
             seconds=time.perf_counter() - began,
@@ -207,7 +188,7 @@ class _Training:
     def _floor(self) -> np.ndarray:
         return self._applied(SeasonalNaive(self.day))
 
-    def _applied(self, model: Single | Median | Fitted) -> np.ndarray:
+    def _applied(self, model: Method | Fitted) -> np.ndarray:
         """Forecast at every origin; rows that the model cannot give are NaN."""
         steps = self.spec.horizon_steps
         result = np.full((len(self.windows), steps), np.nan)
@@ -216,7 +197,7 @@ class _Training:
                 result[row] = model.point(window.last(model.context_steps), steps)
             else:
                 result[row] = window.forecast_by(model, steps)
-        return np.where(np.isnan(self.origins.actual), np.nan, result)
+        return self._scorable(result)
 
     def _rivals(self, labels: Sequence[str], floor: np.ndarray) -> Iterable[_Rival]:
         """Fit each candidate before the first origin and apply it at all; skip what cannot be."""
@@ -225,17 +206,38 @@ class _Training:
             began = time.perf_counter()
             try:
                 if label == _FLOOR:
-                    forecast = floor
-                elif self.windows:
-                    forecast = self._applied(fit_method(label, self.windows[0], shared))
+                    rival = _Rival(label, floor, 0.0)
+                elif not self.windows:
+                    rival = _Rival(label, floor[:0], 0.0)
+                elif isinstance(settings := settings_of(label)[1], WeightedSettings):
+                    rival = self._weighted(label, settings, shared)
                 else:
-                    forecast = np.zeros((0, self.spec.horizon_steps))
+                    method = fit_method(label, self.windows[0], shared, {})
+                    rival = _Rival(label, self._applied(method), 0.0)
             except ModelError as error:
                 if len(labels) == 1:
                     raise ModelError(f"{self.job.circuit}: {error}") from error
                 self.log.append(f"candidate {label}: left out, {error}")
                 continue
-            yield _Rival(label, forecast, time.perf_counter() - began)
+            rival.seconds = time.perf_counter() - began
+            yield rival
+
+    def _weighted(
+        self, label: str, settings: WeightedSettings, shared: dict[str, Single]
+    ) -> _Rival:
+        """Let the members of a weighted mean compete; those that stay are scored in the log."""
+        members, lines = fit_members(settings.labels(), self.windows[0], shared)
+        self.log += lines
+        result = contest(members, self.windows, self.origins, self.spec.horizon_steps)
+        self.log += result.log
+        for member, said in result.said.items():
+            rival = _Rival(member, self._scorable(said), result.seconds[member])
+            self.members.append(rival)
+        return _Rival(label, self._scorable(result.forecast), 0.0, result.weights)
+
+    def _scorable(self, forecast: np.ndarray) -> np.ndarray:
+        """Return forecasts where an actual exists, NaN elsewhere."""
+        return np.where(np.isnan(self.origins.actual), np.nan, forecast)
 
     def _chosen(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> tuple[_Rival, Fitted]:
         """Return the best rival that can be fitted to everything up to the cutoff, fitted.
@@ -252,13 +254,20 @@ class _Training:
                 raise ModelError(f"{self.job.circuit}: {error}") from error
             self.log.append(f"candidate {best.label}: not for all readings, {error}")
             return self._chosen(left, labels)
-        for rival in rivals if self.windows else ():
+        for rival in self._shown(rivals) if self.windows else ():
             score = self._score(rival)
             mark = " <- chosen" if rival is best else ""
+            if rival.label in best.weights:
+                mark = f", weight {best.weights[rival.label]:.3f}"
             self.log.append(
                 f"candidate {rival.label}: MAE {score.mae:.6g}, WAPE {score.wape:.4f}{mark}"
             )
         return best, model
+
+    def _shown(self, rivals: Sequence[_Rival]) -> list[_Rival]:
+        """Rivals, and members of theirs that are none themselves, each label once."""
+        shown = {rival.label: rival for rival in (*self.members, *rivals)}
+        return list(shown.values())
 
     def _best(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> _Rival:
         """Return the lowest MAE; the floor, tried first, wins ties."""
@@ -325,7 +334,13 @@ class _Training:
     def _final(self, chosen: _Rival) -> Fitted:
         """Fit the chosen one to everything up to the cutoff."""
         window = Window.of(History(self.series, self.series.end).series)
-        method = fit_method(chosen.label, window, {})
+        fitted: dict[str, Single] = {}
+        method = fit_method(chosen.label, window, fitted, chosen.weights)
+        self.log += [
+            f"candidate {label}: not for all readings, its weight goes to the others"
+            for label in chosen.weights
+            if label not in fitted
+        ]
         widths = self._widths(chosen, window)
         context = self.series.values[-method.context_steps :]
         context = context[int(np.flatnonzero(np.isfinite(context))[0]) :]

@@ -16,6 +16,7 @@ from mlops_assets.forecasters.catalogue import (
     MedianSettings,
     MstlSettings,
     SeasonalNaiveSettings,
+    WeightedSettings,
     candidates,
     label_of,
     refused_features,
@@ -41,6 +42,7 @@ def test_the_catalogue_holds_what_specs_may_name():
         "mstl_arima",
         "mstl_ets",
         "median",
+        "weighted",
     }
     assert all(name == algorithm.name for name, algorithm in ALGORITHMS.items())
 
@@ -54,15 +56,16 @@ def test_every_setting_has_a_default_and_says_what_it_is(name):
 
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_auto_tries_the_floor_first_and_only_what_exists(effort):
-    labels = candidates(spec(effort=effort))
-    assert labels[0] == "seasonal_naive"
-    assert len(set(labels)) == len(labels)
-    for label in labels:
-        assert settings_of(label)[0] in ALGORITHMS
+    floor, mean = candidates(spec(effort=effort))
+    assert floor == "seasonal_naive"
+    name, settings = settings_of(mean)
+    assert name == "weighted"
+    assert settings.labels()[0] == floor
 
 
 def test_more_effort_never_tries_less():
-    assert set(candidates(spec(effort="balanced"))) <= set(candidates(spec(effort="best")))
+    balanced, best = (settings_of(candidates(spec(effort=each))[1])[1] for each in EFFORTS[1:])
+    assert set(balanced.labels()) < set(best.labels())
 
 
 def test_a_named_forecaster_competes_with_nobody_and_a_young_circuit_with_the_floor():
@@ -80,6 +83,10 @@ def test_a_named_forecaster_competes_with_nobody_and_a_young_circuit_with_the_fl
         (
             "median(seasonal_naive, mstl_ets:log)",
             MedianSettings(members="seasonal_naive, mstl_ets:log"),
+        ),
+        (
+            "weighted(seasonal_naive, mstl_ets:window_days=60)",
+            WeightedSettings(members="seasonal_naive, mstl_ets:window_days=60"),
         ),
     ],
 )
@@ -99,9 +106,11 @@ def test_a_label_says_the_settings_and_back(label, settings):
         ("mstl_arima:window_days=many", "'many' is not a whole number"),
         ("mstl_arima:window_days=3", "window_days: 3 is not within 7 to 730"),
         ("auto_ets:trend=cubic", "trend: 'cubic' is none of auto, none, additive, damped"),
-        ("median(seasonal_naive)", "is not two to nine different labels"),
-        ("median(seasonal_naive, seasonal_naive)", "is not two to nine different labels"),
-        ("median(seasonal_naive, auto)", "'auto' cannot be a member of a median"),
+        ("median(seasonal_naive)", "is not two to twelve different labels"),
+        ("median(seasonal_naive, seasonal_naive)", "is not two to twelve different labels"),
+        ("median(seasonal_naive, auto)", "'auto' cannot be a member of a combination"),
+        ("weighted(seasonal_naive, median(auto_ets", "is no forecaster; there are"),
+        ("weighted(seasonal_naive, median:x)", "cannot be a member of a combination"),
         ("cold_start:fast", "cold_start has no setting 'fast'; it has none"),
     ],
 )
@@ -111,9 +120,10 @@ def test_a_wrong_label_is_refused_in_words(label, message):
     assert message in str(refused.value)
 
 
-def test_a_median_takes_members_alone():
-    with pytest.raises(ValueError, match="median has no setting 'weights'; it has members"):
-        label_of("median", {"weights": "1"})
+@pytest.mark.parametrize("name", ["median", "weighted"])
+def test_a_combination_takes_members_alone(name):
+    with pytest.raises(ValueError, match=f"{name} has no setting 'weights'; it has members"):
+        label_of(name, {"weights": "1"})
 
 
 def test_features_are_refused_until_a_forecaster_reads_them():

@@ -38,10 +38,10 @@ def test_the_same_job_gives_the_same_files_bit_for_bit(series, result):
     np.testing.assert_array_equal(again.backtest.forecast, result.backtest.forecast)
 
 
-def test_auto_takes_the_lowest_error_of_the_same_origins(result):
-    best = min(result.candidates, key=lambda candidate: candidate.mae)
-    assert result.forecaster == best.forecaster
-    assert result.metrics.mae == best.mae
+def test_auto_weighs_by_error_and_beats_the_floor_on_the_same_origins(result):
+    scored = {candidate.forecaster: candidate for candidate in result.candidates}
+    assert result.forecaster.startswith("weighted(seasonal_naive, ")
+    assert result.metrics.mae == scored[result.forecaster].mae < scored["seasonal_naive"].mae
     assert result.metrics.mae < result.floor.mae
     assert result.backtest.forecast.shape == result.backtest.floor.shape == (28, 24)
     assert result.metrics.points == result.floor.points == 28 * 24
@@ -63,13 +63,14 @@ def test_widths_are_those_of_the_backtest(series, result):
     assert not forecast.approximate
 
 
-def test_nothing_after_an_origin_reaches_its_forecast(series):
+@pytest.mark.parametrize("name", ["median", "weighted"])
+def test_nothing_after_an_origin_reaches_its_forecast(series, name):
     """All readings from the second origin on change; what was said at the first does not."""
     values = series.values.copy()
     values[-24 * 27 :] = values[-24 * 27 :][::-1] * 3
-    median = {"members": "seasonal_naive, mstl_arima:log, mstl_ets"}
+    members = {"members": "seasonal_naive, mstl_arima:log, mstl_ets"}
     before, after = (
-        training.fit(job_of(each, forecaster="median", hyperparameters=median)).backtest
+        training.fit(job_of(each, forecaster=name, hyperparameters=members)).backtest
         for each in (series, series_of(values))
     )
     np.testing.assert_array_equal(before.forecast[:2], after.forecast[:2])
@@ -283,16 +284,20 @@ def test_real_readings_stay_within_the_promised_error(real_readings):
     assert sums["air"][0] / sums["air"][1] < 0.30
 
 
-def test_a_candidate_that_the_last_readings_rule_out_gives_way_to_the_next():
+def test_a_member_that_the_last_readings_rule_out_leaves_its_weight_to_the_others():
     """The first negative reading came after the first origin, which learned logarithms."""
     values = load_values(77)
     values[-30] = -400.0
-    result = training.fit(job_of(series_of(values), effort="fast"))
-    ruled_out = [line for line in result.log if "not for all readings" in line]
-    assert ruled_out
-    assert all("logarithms need positive readings, one is -400" in line for line in ruled_out)
-    assert ":log" not in result.forecaster
-    assert load(result.files).apply(series_of(values), 24).value.shape == (24,)
+    members = {"members": "seasonal_naive, mstl_ets:log, mstl_ets"}
+    job = job_of(series_of(values), forecaster="weighted", hyperparameters=members)
+    result = training.fit(job)
+    assert "candidate mstl_ets:log: not for all readings, its weight goes to the others" in (
+        result.log
+    )
+    model = load(result.files)
+    assert all(getattr(member, "floor", None) is None for member in model.method.members)
+    assert model.method.weights.sum() == pytest.approx(1)
+    assert model.apply(series_of(values), 24).value.shape == (24,)
 
 
 def test_a_named_forecaster_that_the_last_readings_rule_out_is_refused_by_name():

@@ -1,0 +1,83 @@
+"""From a label of the catalogue to a method fitted to a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops_assets.domain.errors import ModelError
+from mlops_assets.forecasters.catalogue import (
+    MedianSettings,
+    SeasonalNaiveSettings,
+    WeightedSettings,
+    settings_of,
+)
+from mlops_assets.forecasters.cold_start import ColdStart
+from mlops_assets.forecasters.median import Median, Single
+from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
+from mlops_assets.forecasters.structured import Structured
+from mlops_assets.forecasters.weighted import Weighted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlops_assets.forecasters.window import Window
+
+Method = Single | Median | Weighted
+
+
+def fit_method(
+    label: str, window: Window, fitted: dict[str, Single], weights: Mapping[str, float]
+) -> Method:
+    """Fit one label, taking members that were fitted to the same window from ``fitted``.
+
+    Of a weighted mean those members are fitted that ``weights`` names, all of them where it names
+    none; one that cannot be fitted leaves its weight to the others.
+    """
+    _, settings = settings_of(label)
+    if isinstance(settings, WeightedSettings):
+        labels = [member for member in settings.labels() if not weights or weights.get(member)]
+        members = fit_members(labels, window, fitted)[0]
+        if not members:
+            raise ModelError("no member of the mean can be fitted to these readings")
+        share = np.array([weights.get(member, 1.0) for member in members])
+        return Weighted(tuple(members.values()), share / share.sum())
+    if isinstance(settings, MedianSettings):
+        parts = [fit_single(member, window, fitted) for member in settings.labels()]
+        return Median(tuple(parts))
+    return fit_single(label, window, fitted)
+
+
+def fit_members(
+    labels: Sequence[str], window: Window, fitted: dict[str, Single]
+) -> tuple[dict[str, Single], list[str]]:
+    """Fit what can be fitted; the lines say of the others why not."""
+    members: dict[str, Single] = {}
+    lines = []
+    for label in labels:
+        try:
+            members[label] = fit_single(label, window, fitted)
+        except ModelError as error:
+            lines.append(f"candidate {label}: left out, {error}")
+    return members, lines
+
+
+def fit_single(label: str, window: Window, fitted: dict[str, Single]) -> Single:
+    """Fit a label that is no combination, once a window."""
+    if label not in fitted:
+        fitted[label] = _fit_single(settings_of(label)[0], label, window)
+    return fitted[label]
+
+
+def _fit_single(name: str, label: str, window: Window) -> Single:
+    _, settings = settings_of(label)
+    if isinstance(settings, SeasonalNaiveSettings):
+        return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
+    if name == "cold_start":
+        return ColdStart(window.day)
+    try:
+        return Structured.fit(name, settings, window)
+    except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from error
