@@ -259,6 +259,9 @@ def _read_revoked(document: Mapping[str, Any]) -> Mapping[str, Revocation]:
             raise IdentifierError(f"{REVOKED_FILE}: {name!r} is not a fingerprint SHA256:... once")
         if not isinstance(reason, str) or not reason:
             raise IdentifierError(f"{REVOKED_FILE}: {name}: write a reason")
-        since = read_moment(entry["since"])
+        try:
+            since = read_moment(entry["since"])
+        except IdentifierError as error:
+            raise IdentifierError(f"{REVOKED_FILE}: {name}: since: {error}") from error
         revoked[name] = Revocation(fingerprint=name, since=since, reason=reason)
     return revoked

@@ -39,12 +39,6 @@ def test_a_named_attack_is_refused_with_its_code_and_changes_nothing(homes, name
     assert not (home.layout.root / "canary").exists()
 
 
-@pytest.mark.parametrize("name", papers_named.NAMED)
-def test_a_named_paper_is_refused_with_its_code(name):
-    code, attempt = papers_named.NAMED[name]
-    assert outcome_of(attempt).code == code
-
-
 def test_there_are_more_named_attacks_than_a_hundred_on_homes_alone():
     assert len(NAMED) >= 150
     assert len(papers_named.NAMED) >= 200
