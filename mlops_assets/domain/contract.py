@@ -3,7 +3,8 @@
 A value is judged alone by range and sign, and among its neighbours by three rules, each off unless
 the spec states it. A reading breaks
 
-- ``stuck`` in a run of one unchanged value over at least ``stuck_hours``; a gap ends a run;
+- ``stuck`` in a run of one unchanged value over at least ``stuck_hours``, but for the run's first
+  reading, after which the meter stuck; a gap ends a run;
 - ``jump`` where it differs from the reading before and the one after, both ways, by more than
   ``spike_jump`` times the usual change: the median of those of the 3 days before that are not zero;
 - ``level`` over ``spike_factor`` times, or under that part of, the median of the readings at its
@@ -64,7 +65,7 @@ class ReadingLimits:
     )
     stuck_hours: int | None = field(
         default=None,
-        metadata=_within("hours of one unchanged value that are a stuck meter", 2, 336),
+        metadata=_within("hours of one unchanged value that are a stuck meter", 1, 336),
     )
     spike_jump: float | None = field(
         default=None,
@@ -193,10 +194,13 @@ def levels(values: np.ndarray, step: timedelta, asked: np.ndarray) -> np.ndarray
 def _stuck(
     values: np.ndarray, hours: int | None, step: timedelta, asked: np.ndarray
 ) -> np.ndarray | None:
+    import numpy as np
+
     if hours is None:
         return None
     wanted = -(-timedelta(hours=hours) // step)
-    broken: np.ndarray = run_lengths(values)[asked] >= wanted
+    again = np.concatenate(([False], values[1:] == values[:-1]))
+    broken: np.ndarray = (run_lengths(values)[asked] >= wanted) & again[asked]
     return broken
 
 

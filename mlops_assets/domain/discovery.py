@@ -6,13 +6,15 @@ Rows are those of `raw_file.parse`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.circuit import STEP, Spec
+from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.errors import DataError, MlopsError
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.suggestion import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +31,16 @@ _ENOUGH_ROWS = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """Circuits with their intervals, and the day of the newest reading."""
+    """Circuits with their intervals and limits, and the day of the newest reading."""
 
     circuits: Mapping[CircuitKey, Interval]
     last_day: date
+    limits: Mapping[CircuitKey, ReadingLimits] = field(default_factory=dict)
 
     def first(self, count: int) -> Discovery:
         """Return the first circuits alone."""
         kept = dict(list(self.circuits.items())[:count])
-        return Discovery(circuits=kept, last_day=self.last_day)
+        return replace(self, circuits=kept)
 
     @property
     def plants(self) -> list[str]:
@@ -85,7 +88,11 @@ def discover(rows: pl.DataFrame, features: Sequence[str], *, name: str) -> Disco
         if other != key:
             raise DataError(f"{name}: {key} and {other} differ only by case: name one otherwise")
         circuits[key] = _interval(key, seconds, name)
-    return Discovery(circuits=circuits, last_day=newest.date())  # type: ignore[union-attr]
+    return Discovery(
+        circuits=circuits,
+        last_day=newest.date(),  # type: ignore[union-attr]
+        limits=_limits(named, circuits),
+    )
 
 
 def spec_text(discovery: Discovery, key: CircuitKey, spec: Spec) -> bytes:
@@ -102,6 +109,14 @@ def spec_text(discovery: Discovery, key: CircuitKey, spec: Spec) -> bytes:
     ]
     if spec.features:
         lines.append(f"features: [{', '.join(spec.features)}]")
+    limits = discovery.limits.get(key, ReadingLimits())
+    stated = [
+        f"  {each.name}: {_plain(getattr(limits, each.name))}"
+        for each in fields(limits)
+        if getattr(limits, each.name) != each.default
+    ]
+    if stated:
+        lines += ["# As its readings suggest; what breaks them is quarantined.", "limits:", *stated]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -113,6 +128,32 @@ def master_text(discovery: Discovery) -> bytes:
         lines += [f'  "{plant}":', f'    name: "{plant}"', "    owners: [team:operations]"]
         lines += ["    circuits:", *(f"      - {circuit}" for circuit in circuits)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _limits(
+    named: pl.DataFrame, circuits: Mapping[CircuitKey, Interval]
+) -> dict[CircuitKey, ReadingLimits]:
+    """What the readings of each circuit suggest, the last of several for one moment."""
+    import numpy as np
+    import polars as pl
+
+    last = named.filter(pl.col("value").is_finite()).unique(
+        ["plant_id", "circuit_id", "timestamp"], keep="last", maintain_order=True
+    )
+    limits = {}
+    for (plant, circuit), part in last.group_by("plant_id", "circuit_id"):
+        key = CircuitKey(str(plant), str(circuit))
+        step = STEP[circuits[key]]
+        places = part["timestamp"].to_physical().to_numpy() // (step // timedelta(microseconds=1))
+        grid = np.full(int(places.max() - places.min()) + 1, np.nan)
+        grid[places - places.min()] = part["value"].to_numpy()
+        limits[key] = suggest(grid, step)
+    return limits
+
+
+def _plain(value: object) -> str:
+    """Return a value as the config files have it: no exponent, no needless point."""
+    return f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _intervals(named: pl.DataFrame) -> dict[tuple[str, str], int | None]:

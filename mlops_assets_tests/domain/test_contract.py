@@ -40,10 +40,10 @@ def test_usual_readings_break_nothing():
     assert broken(day_curve()) == {}
 
 
-def test_a_run_of_one_value_is_stuck_from_its_first_reading_on_and_a_gap_ends_it():
+def test_a_run_of_one_value_is_stuck_after_its_first_reading_and_a_gap_ends_it():
     values = day_curve()
     values[50:53] = values[50]
-    assert broken(values) == {50: "stuck", 51: "stuck", 52: "stuck"}
+    assert broken(values) == {51: "stuck", 52: "stuck"}
     values[51] = np.nan
     assert broken(values) == {}
 
@@ -55,7 +55,7 @@ def test_a_run_is_as_long_in_hours_whatever_the_interval(step, wanted):
     values[20 : 20 + wanted - 1] = 5.5
     assert broken(values, limits, step) == {}
     values[20 : 20 + wanted] = 5.5
-    assert sorted(broken(values, limits, step)) == list(range(20, 20 + wanted))
+    assert sorted(broken(values, limits, step)) == list(range(21, 20 + wanted))
 
 
 def test_a_spike_jumps_there_and_back_by_much_more_than_is_usual():
