@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage restatements lives races attacks
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
 	@echo "make ui     Dagster's web server and daemon on that home"
 	@echo "make test   the test suite          make check  format, lint, types, import contracts, docs"
+	@echo "make spark  adds Spark (about 500 MB) for MLOPS_ENGINE=spark; needs Java 17 and Maven"
 	@echo "make lock   resolve the lock again  make clean  remove .venv and caches"
 
 setup: $(STAMP)
@@ -23,14 +25,24 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Spark and the jars of Delta, of their own locks: whoever runs without it need not have it.
+spark: $(SPARK)
+
+$(SPARK): $(STAMP) requirements-spark.lock mlops_assets/engines/spark/jars.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
+	$(BIN)/python -m mlops_assets.engines.spark.jars
+	@touch $@
+
 demo: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) demo
 
 ui: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) ui
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
+# What runs on Spark shares one cluster, so it has a process of its own.
+test: $(STAMP) $(SPARK)
+	$(BIN)/python -m pytest -m spark -p no:randomly --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/python -m coverage report --include="mlops_assets/domain/gates.py,mlops_assets/domain/approval.py,mlops_assets/domain/manifest.py,mlops_assets/domain/release.py" --fail-under=100
 
 check: $(STAMP)
@@ -70,6 +82,7 @@ races: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml requirements-build.in
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-spark.lock pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --python-platform linux --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
 
 clean:
