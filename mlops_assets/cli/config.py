@@ -104,7 +104,10 @@ def check(session: Session) -> None:
 
     document = checked(session.platform, now=session.now())
     problems = document.get("problems", [])
-    session.answer(document, [str(line) for line in problems] or ["the trust root is sound"])
+    lines = [str(line) for line in problems] or ["the trust root is sound"]
+    keys = [f"{one['principal']}  {one['fingerprint']}  {one['state']}" for one in document["keys"]]
+    soon = [f"soon: {line}" for line in document["warnings"]]
+    session.answer(document, [*keys, *lines, *soon])
     if problems:
         raise Refused(f"the trust root has {len(problems)} problem(s)")
 

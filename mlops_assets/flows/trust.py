@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
+from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import RefusedError, UsageError
 from mlops_assets.domain.evidence import PLATFORM_EMAIL
 from mlops_assets.domain.signature import fingerprint, read_public_line
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mlops_assets.domain.trust import TrustRoot
     from mlops_assets.ports import Platform
 
+# A key that ends within this time is warned of, so that its owner is in time with another.
+WARN = timedelta(days=30)
 _EMPTY_REVOKED = b"format: 1\nkeys: []\n"
 _SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/identities.md\n"
 
@@ -119,7 +123,8 @@ def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
     try:
         root = trust_at(platform.config, head)
     except RefusedError as error:
-        return {"commit": head, "people": {}, "keys": [], "problems": [str(error)], "doubtful": []}
+        nothing: dict[str, Any] = {"people": {}, "keys": [], "warnings": [], "doubtful": []}
+        return {"commit": head, "problems": [str(error)], **nothing}
     keys = [_key(root, signer, now) for signer in root.signers.values()]
     doubtful = doubtful_releases(platform, root)
     problems = [
@@ -128,6 +133,12 @@ def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
         for each in doubtful
     ]
     with_key = {signer.principal for signer in root.signers.values()}
+    ending = [
+        f"the key {fingerprint(signer.key)} of {signer.principal} counts for nothing from "
+        f"{moment_text(signer.valid_before)} on: `mlops trust add-key {signer.principal} NEW.pub`"
+        for signer in root.signers.values()
+        if signer.valid_before is not None and now <= signer.valid_before <= now + WARN
+    ]
     return {
         "commit": head,
         "people": {
@@ -136,6 +147,7 @@ def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
         },
         "keys": keys,
         "problems": problems,
+        "warnings": ending,
         "doubtful": doubtful,
     }
 

@@ -11,7 +11,9 @@ from mlops_assets.flows.ledger import trust_at
 from mlops_assets.flows.trust import add_key, add_person, check
 from mlops_assets_tests.fakes.release import (
     ENGINEER,
+    MANAGER,
     STRANGER,
+    VIEWER,
     FakeConfigRepository,
     ReleaseHome,
     keys_of,
@@ -128,6 +130,23 @@ def test_a_check_names_what_a_revoked_key_has_signed(home):
     told = check(home.platform, now=home.now)
     assert [each["release"] for each in told["doubtful"]] == [made]
     assert f"{made}: {ENGINEER} signed registry with the revoked key" in told["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("left", "warned"),
+    [
+        (timedelta(days=31), False),
+        (timedelta(days=30), True),
+        (timedelta(0), True),
+        (timedelta(seconds=-1), False),
+    ],
+)
+def test_a_key_that_ends_soon_is_warned_of(home, left, warned):
+    line = signer(MANAGER, valid_before=home.now + left).line
+    home.git.add({"trust/allowed_signers": line.encode() + b"\n"}, author=VIEWER)
+    found = check(home.platform, now=home.now)
+    assert found["problems"] == []
+    assert [MANAGER in warning for warning in found["warnings"]] == [True] * warned
 
 
 def test_what_a_key_signed_before_it_was_lost_stays_good(home):
