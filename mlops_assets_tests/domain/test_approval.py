@@ -20,9 +20,10 @@ from mlops_assets.domain.approval import (
     statement,
     verify,
 )
+from mlops_assets.domain.canonical import shown
 from mlops_assets.domain.circuit import StagePolicy
 from mlops_assets.domain.errors import RefusedError
-from mlops_assets.domain.identifiers import CircuitKey, canonical_json, sha256
+from mlops_assets.domain.identifiers import CircuitKey, canonical_json, digest_of, sha256
 from mlops_assets.domain.release import OpenRequest
 from mlops_assets.domain.signature import sign
 from mlops_assets.domain.trust import TrustRoot
@@ -303,3 +304,100 @@ def test_every_flipped_bit_of_a_statement_is_refused(bit):
 def test_the_base_is_named_by_every_circuit_of_the_release():
     assert previous_digest({C1: None}) != previous_digest({C1: "r-" + "1" * 12})
     assert previous_digest({C1: None, C2: None}) == previous_digest({C2: None, C1: None})
+
+
+def test_evidence_is_one_digest_a_kind_over_the_circuits_that_have_it():
+    one = an_entry(C1, evidence={"metrics": "5" * 64})
+    two = an_entry(C2, evidence=DIGESTS)
+    assert approval.evidence_digests(a_release(one, two)) == {
+        "metrics": digest_of({str(C1): "5" * 64, str(C2): "5" * 64}),
+        "lineage": digest_of({str(C2): "6" * 64}),
+    }
+    assert approval.evidence_digests(a_release(retired(C1, "r-" + "9" * 12))) == {}
+
+
+def test_the_base_is_the_digest_of_which_release_serves_which_circuit():
+    release = "r-" + "1" * 12
+    assert previous_digest({C1: None, C2: release}) == digest_of({str(C1): None, str(C2): release})
+
+
+def test_a_rejection_is_a_statement_too():
+    data = statement(ASKED, ENGINEER, "reject")
+    assert judge(data).decision == "reject"
+
+
+def test_a_statement_of_the_greatest_size_is_read():
+    with pytest.raises(RefusedError) as caught:
+        judge(b" " * MAXIMUM_BYTES)
+    assert caught.value.code == "E_STATEMENT"
+    with pytest.raises(RefusedError) as caught:
+        judge(b" " * (MAXIMUM_BYTES + 1), signature=b"")
+    assert (caught.value.code, caught.value.reason) == (
+        "E_SIZE",
+        f"the statement has {MAXIMUM_BYTES + 1} bytes; at most {MAXIMUM_BYTES} are read",
+    )
+
+
+def said(**changed):
+    with pytest.raises(RefusedError) as caught:
+        judge(**changed)
+    return caught.value.reason
+
+
+def test_whoever_may_not_sign_reads_who_may():
+    assert said(data=statement(ASKED, VIEWER, "approve"), person=VIEWER) == (
+        f"{VIEWER} may not open registry: it needs ml_engineer"
+    )
+    production = replace(ASKED, request=replace(REQUEST, stage="production"))
+    assert said(
+        data=statement(production, VIEWER, "approve"), person=VIEWER, asked=production, policy=BOTH
+    ) == (f"{VIEWER} may not open production: it needs engineering_manager or ml_engineer")
+    assert said(policy=StagePolicy(roles=())) == (
+        f"{ENGINEER} may not open registry: it needs a role, but the policy names none that may"
+    )
+
+
+def test_whoever_wrote_it_reads_that_somebody_else_must_sign():
+    assert said(authors=Authors(people=frozenset({ENGINEER}))) == (
+        f"{ENGINEER} wrote a part of this change; somebody else must sign"
+    )
+    assert said(asked=replace(ASKED, request=replace(REQUEST, requester=ENGINEER))) == (
+        f"{ENGINEER} asked for this approval; somebody else must sign"
+    )
+    assert said(authors=Authors(newcomers=frozenset({ENGINEER}))) == (
+        f"{ENGINEER} got a key, a role or an address by the very commit that is released; "
+        "somebody must sign whom the trust root knew before"
+    )
+    unmapped = frozenset({"b@git.example", "a\x1b[2J@git.example"})
+    assert said(authors=Authors(unmapped=unmapped)) == (
+        "a\\x1b[2J@git.example, b@git.example wrote a part of this change and is nobody in the "
+        "trust root: add the address to git_emails of a person in trust/roles.yml"
+    )
+
+
+def test_a_newcomer_is_refused_by_a_code_of_its_own():
+    with pytest.raises(RefusedError) as caught:
+        judge(authors=Authors(newcomers=frozenset({ENGINEER})))
+    assert caught.value.code == "E_TRUST_CHANGED"
+    assert judge(authors=Authors(newcomers=frozenset({MANAGER}))).approver == ENGINEER
+
+
+def test_whoever_comes_late_reads_when_it_ended():
+    assert said(now=REQUEST.expires_at) == (
+        "the request expired at 2026-06-02T11:00:00Z: request registry again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown_as"),
+    [
+        ("plain", "plain"),
+        ("\u00e9t\u00e9", "\u00e9t\u00e9"),
+        ("a\nb", "a\\nb"),
+        ("x" * 65, "x" * 64),
+        (7, "7"),
+        ("it's\n", "it's\\n"),
+    ],
+)
+def test_what_a_stranger_wrote_is_shown_on_one_short_line(text, shown_as):
+    assert shown(text) == shown_as

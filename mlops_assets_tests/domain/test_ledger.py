@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.domain.canonical import moment_text, read_moment
-from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.errors import HomeError, RefusedError
 from mlops_assets.domain.identifiers import IdentifierError
 from mlops_assets.domain.ledger import (
     GENESIS,
     anchor_of,
     anchor_problems,
     check_clock,
+    first_changed,
     following,
     hash_of,
     line_of,
@@ -101,8 +103,6 @@ def test_the_first_broken_entry_is_named():
 
 
 def test_an_entry_that_is_older_than_the_one_before_is_refused():
-    from dataclasses import replace
-
     late = replace(LOG[1], at=NOW - timedelta(days=1))
     with pytest.raises(RefusedError, match="ledger entry 1 is older"):
         read_log(line_of(LOG[0]) + line_of(late))
@@ -167,3 +167,88 @@ def test_a_moment_has_one_text(seconds):
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(IdentifierError, match="moment"):
         read_moment(text)
+
+
+def refused(log, anchors=None):
+    with pytest.raises(RefusedError) as caught:
+        read_log(log, None if anchors is None else lambda: anchors)
+    return caught.value.code, caught.value.reason
+
+
+def test_a_broken_log_is_refused_in_a_whole_sentence():
+    old = replace(LOG[1], at=NOW - timedelta(days=1))
+    assert refused(TEXT[:-1]) == ("E_CHAIN", "ledger entry 2 is cut off")
+    assert refused(line_of(LOG[1])) == ("E_CHAIN", "ledger entry 0 says that it is entry 1")
+    assert refused(line_of(LOG[0]) + line_of(replace(LOG[1], prev="1" * 64))) == (
+        "E_CHAIN",
+        "ledger entry 1 does not follow entry 0",
+    )
+    assert refused(line_of(LOG[0]) + line_of(old)) == (
+        "E_CHAIN",
+        "ledger entry 1 is older than entry 0",
+    )
+    assert refused(b"x\n") == ("E_CHAIN", "ledger entry 0 is not JSON: JSONDecodeError")
+    assert refused(line_of(LOG[0]).replace(b"06-01T", b"06-99T")) == (
+        "E_CHAIN",
+        "ledger entry 0: '2026-06-99T12:00:00Z' is not a moment that exists",
+    )
+    assert refused(line_of(LOG[0]).replace(b'"seq":0', b'"seq":"0"')) == (
+        "E_CHAIN",
+        "ledger entry 0 has a field of the wrong type",
+    )
+
+
+def test_the_anchors_tell_which_entry_was_changed():
+    changed = TEXT.replace(b'"n":2', b'"n":9')
+    assert refused(changed, ANCHORS) == (
+        "E_CHAIN",
+        "ledger entry 1 is not the one that was anchored (ledger entry 2 does not follow entry 1)",
+    )
+    # Without its own anchor it is the next one that shows it.
+    assert refused(changed, ANCHORS[:1])[1] == "ledger entry 2 does not follow entry 1"
+    assert first_changed(TEXT, ANCHORS) is None
+    assert first_changed(changed, ANCHORS) == 1
+
+
+def test_a_broken_log_is_refused_though_the_anchors_cannot_be_read():
+    def unreadable():
+        raise HomeError("config: no git repository")
+
+    with pytest.raises(RefusedError, match="ledger entry 2 is cut off"):
+        read_log(TEXT[:-1], unreadable)
+
+
+def test_the_anchors_of_a_whole_log_are_not_asked_for():
+    def asked():
+        raise AssertionError("reading anchors costs a process")
+
+    assert list(read_log(TEXT, asked)) == LOG
+
+
+def test_anchors_and_log_are_compared_in_whole_sentences():
+    assert anchor_problems(LOG[:1], ANCHORS) == (
+        "ledger entry 1 is gone, but entry 2 was anchored: it was cut off",
+    )
+    assert anchor_problems((), ANCHORS[:1]) == (
+        "ledger entry 0 is gone, but entry 0 was anchored: it was cut off",
+    )
+    assert anchor_problems(LOG, ANCHORS[:1]) == (
+        "ledger entry 1 has no anchor in the config repository",
+    )
+    twice = [*ANCHORS, f"1 {'0' * 64}"]
+    assert anchor_problems(LOG, twice) == ("ledger entry 1 is not the one that was anchored",)
+
+
+def test_entries_of_one_second_are_in_order():
+    entries = a_log({"n": 1}, {"n": 2}, step=timedelta())
+    assert entries[0].at == entries[1].at
+    assert list(read_log(b"".join(line_of(entry) for entry in entries))) == entries
+
+
+def test_a_clock_that_runs_back_reads_both_moments():
+    with pytest.raises(RefusedError) as caught:
+        check_clock(LOG, NOW - timedelta(hours=1))
+    assert caught.value.reason == (
+        "the clock says 2026-06-01T11:00:00Z, but the ledger has seen 2026-06-01T12:02:00Z: set "
+        "the clock right"
+    )

@@ -245,3 +245,48 @@ def test_nothing_passes_here_that_ssh_keygen_refuses(ssh_keygen):
         except RefusedError:
             ours = False
         assert not ours or ssh_keygen.accepts(mutant)
+
+
+def test_a_private_key_in_the_place_of_a_public_one_stays_where_it_is():
+    with pytest.raises(RefusedError) as caught:
+        sshsig.read_public_line(PAIR.private_file.decode())
+    assert (caught.value.code, caught.value.reason) == (
+        "E_KEY_TYPE",
+        "this is a private key: it stays with its owner; name the .pub file",
+    )
+
+
+def test_a_comment_of_several_words_may_follow_a_key():
+    assert sshsig.read_public_line(f"{PUBLIC} of the old laptop") == KEY
+
+
+def test_base64_with_strange_letters_is_no_key():
+    with pytest.raises(RefusedError, match="does not hold a whole key"):
+        sshsig.read_public_line(PUBLIC.replace("AAAA", "AA!AA", 1))
+
+
+def test_a_signature_is_read_up_to_its_greatest_size():
+    for size, code in ((2048, "E_ARMOR"), (2049, "E_SIZE")):
+        with pytest.raises(RefusedError) as caught:
+            verify(b"x" * size, MESSAGE)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("part", [SIGNED[:-10], SIGNED[10:]])
+def test_half_an_armor_is_no_signature_of_ssh_keygen(part):
+    with pytest.raises(RefusedError, match="is not a signature that ssh-keygen -Y sign wrote"):
+        verify(part, MESSAGE)
+
+
+def test_a_key_that_cannot_sign_is_refused_in_a_whole_sentence():
+    with pytest.raises(RefusedError) as caught:
+        sign(b"", MESSAGE)
+    assert caught.value.reason == (
+        "the key file is not an OpenSSH key without passphrase: sign with ssh-keygen -Y sign -n "
+        f"{NAMESPACE} and use `mlops release submit`"
+    )
+
+
+def test_a_key_pair_names_its_owner():
+    assert PUBLIC.split() == ["ssh-ed25519", PUBLIC.split()[1], "engineer@co.example"]
+    assert PAIR.private_file.startswith(b"-----BEGIN OPENSSH PRIVATE KEY-----")

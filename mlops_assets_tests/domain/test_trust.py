@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.signature import NAMESPACE, fingerprint, key_pair, read_public_line
-from mlops_assets.domain.trust import Signer, read_trust
+from mlops_assets.domain.trust import Person, Revocation, Signer, read_trust
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LINE = " ".join(key_pair(bytes(range(32)), "x").public_line.split()[:2])
@@ -175,3 +175,53 @@ def test_revocations_that_are_not_clear_refuse_the_whole_root(document):
     with pytest.raises(RefusedError) as caught:
         read(revoked=document)
     assert caught.value.code == "E_TRUST"
+
+
+def key_refused(root, key, now=NOW):
+    with pytest.raises(RefusedError) as caught:
+        root.signer(key, now)
+    return caught.value.reason
+
+
+def test_a_key_that_does_not_count_reads_why():
+    name = fingerprint(KEY)
+    lost = {"fingerprint": name, "since": "2030-01-01T00:00:00Z", "reason": "lost"}
+    assert key_refused(read(revoked={"format": 1, "keys": [lost]}), KEY) == (
+        f"the key {name} was revoked on 2030-01-01T00:00:00Z: lost"
+    )
+    assert key_refused(read(), read_public_line(OTHER)) == (
+        f"the key {fingerprint(read_public_line(OTHER))} is not in trust/allowed_signers at "
+        "cccccccccccc: add it with `mlops trust add-key`"
+    )
+    when = datetime(2027, 1, 1, tzinfo=UTC)
+    early = Signer(principal=EMAIL, key=KEY, valid_after=when)
+    assert key_refused(read(early.line), KEY) == (
+        f"the key {name} is valid only from 2027-01-01T00:00:00Z"
+    )
+    late = Signer(principal=EMAIL, key=KEY, valid_before=NOW)
+    assert key_refused(read(late.line), KEY) == (
+        f"the key {name} was valid only before 2026-06-01T00:00:00Z"
+    )
+
+
+def test_a_revocation_keeps_what_was_written():
+    lost = {"fingerprint": fingerprint(KEY), "since": "2030-01-01T00:00:00Z", "reason": "lost"}
+    root = read(revoked={"format": 1, "keys": [lost]})
+    assert root.revoked == {
+        fingerprint(KEY): Revocation(
+            fingerprint=fingerprint(KEY), since=datetime(2030, 1, 1, tzinfo=UTC), reason="lost"
+        )
+    }
+
+
+def test_a_person_keeps_what_was_written_addresses_in_small_letters():
+    assert read().people[EMAIL] == Person(
+        email=EMAIL, roles=("ml_engineer",), git_emails=("eng@git.example",)
+    )
+
+
+def test_a_root_of_the_greatest_size_is_read():
+    comment = "#" * (256 * 2**10 - len(GOOD) - 1) + "\n"
+    assert read(comment + GOOD).signers.keys() == {KEY}
+    with pytest.raises(RefusedError, match="more than 262144 bytes"):
+        read("#" + comment + GOOD)
