@@ -20,7 +20,7 @@ from mlops_assets.domain.arrivals import check_rows, fixed_schema
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.readings import KEY, feature_columns
 from mlops_assets.engines.spark.frames import CIRCUIT, EachGroup, ddl, from_spark, to_spark
-from mlops_assets.engines.spark.session import line
+from mlops_assets.engines.spark.session import explained
 from mlops_assets.ports import MergeResult
 
 if TYPE_CHECKING:
@@ -101,20 +101,14 @@ class SparkReadingsTable:
             StaleError: other writers were faster each time.
         """
         from delta.exceptions import DeltaConcurrentModificationException
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
 
         merge = _Merge(self._reads, self._uri, slice_id, arrived, withdrawn, days)
         for _ in range(TRIES):
-            try:
-                return merge.once(count)
-            except DeltaConcurrentModificationException:
-                continue
-            except (PySparkException, Py4JError) as error:
-                raise DataError(
-                    f"{self._uri}: cannot be merged on Spark: {line(error)}; nothing was changed, "
-                    "run it again"
-                ) from error
+            with explained(f"{self._uri}: cannot be merged"):
+                try:
+                    return merge.once(count)
+                except DeltaConcurrentModificationException:
+                    continue
         raise StaleError(f"{self._uri}: {TRIES} other writers were faster; run it again")
 
     def exists(self) -> bool:
@@ -255,8 +249,6 @@ class _Merge:
             f"{_TRANSACTION}AppId": self._slice_id,
             f"{_TRANSACTION}Version": "1",
             _METADATA: json.dumps({"slice": self._slice_id}),
-            # The source gives the same rows each time it is computed: no copy of it is needed.
-            "spark.databricks.delta.merge.materializeSource": "none",
         }
         for name, value in settings.items():
             session.conf.set(name, value)

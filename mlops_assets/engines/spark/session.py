@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import EngineError
+from mlops_assets.domain.errors import DataError, EngineError
 from mlops_assets.engines.processes import WORKER_ENVIRONMENT
 from mlops_assets.engines.spark.jars import INSTALL, installed
 
@@ -155,10 +155,33 @@ class SparkSessions:
             raise EngineError(f"{self.master}: no Spark session there: {line(error)}") from error
 
 
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what Spark could not do into one line.
+
+    Raises:
+        DataError: with what an executor said, where it was one of our own lines.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        raise DataError(f"{what} on Spark: {line(error)}; run it again") from error
+
+
 def line(error: BaseException) -> str:
-    """Return the first line of whatever Spark or Java says."""
+    """Return what Spark, Java or Python on an executor says, as one line."""
     text = str(getattr(error, "java_exception", None) or error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    lines = [each for each in text.splitlines() if each.strip()]
+    if not lines:
+        return type(error).__name__
+    said = lines[0]
+    if "Traceback (most recent call last):" in text:
+        # The last line of a Python traceback; what Java says of it comes after and is indented.
+        said = [each for each in lines if each[0] not in " \t"][-1]
+    return said.removeprefix("mlops_assets.domain.errors.")[:300]
 
 
 def _started(wanted: dict[str, str]) -> SparkSession:

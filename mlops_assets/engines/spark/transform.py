@@ -19,6 +19,7 @@ from mlops_assets.domain.readings import FIXED, RawFile, feature_columns
 from mlops_assets.domain.slice import FileFact, Part
 from mlops_assets.engines.spark.frames import CIRCUIT, EachGroup, arrow, ddl
 from mlops_assets.engines.spark.readings import SparkReadingsTable
+from mlops_assets.engines.spark.session import explained
 from mlops_assets.engines.spark.wire import decode, encode
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ class SparkEngine:
     ) -> Iterator[SparkArrived]:
         """Read the files and settle their rows."""
         with self._sessions.session() as session, ExitStack() as kept:
+            yield self._arrived(kept, session, rules, files, heard)
+
+    def _arrived(
+        self,
+        kept: ExitStack,
+        session: SparkSession,
+        rules: SliceRules,
+        files: Sequence[RawFile],
+        heard: Callable[[FileFact], None],
+    ) -> SparkArrived:
+        with explained("a slice could not be read"):
             read = kept.enter_context(_kept(_read(session, rules, files, frozenset())))
             facts = _facts(read)
             for fact in facts:
@@ -65,7 +77,7 @@ class SparkEngine:
             _, nothing = rules.settle(_parsed_rows(features))
             part = reduce(Part.__add__, _parts(settled), nothing)
             entering = settled.where("_part IS NULL").select(*FIXED, *part.features)
-            yield SparkArrived(tuple(facts), part, entering)
+            return SparkArrived(tuple(facts), part, entering)
 
 
 @dataclass(frozen=True, slots=True)
