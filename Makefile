@@ -7,7 +7,7 @@ SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -61,6 +61,16 @@ format: $(STAMP)
 attacks: $(STAMP)
 	$(BIN)/python -m mlops_assets_tests.attacks
 
+# Hours of one core, on the committed tree; what survives is explained in docs/mutants.md.
+mutants: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
+	nice -n 10 $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results
+	mkdir -p mutants/tree && git archive HEAD | tar -x -C mutants/tree
+	cd mutants/tree && export PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=. && \
+	cosmic-ray init cosmic-ray.toml release.sqlite --force && \
+	nice -n 10 cosmic-ray exec cosmic-ray.toml release.sqlite && cr-report release.sqlite
+
 # The reader of Azure ML's own package has other pins than ours, so it lives in its own environment.
 mltable: $(STAMP)
 	test -x .venv-mltable/bin/python || $(PYTHON) -m venv .venv-mltable
@@ -84,6 +94,11 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml requirements-build.in
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-spark.lock pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --python-platform linux --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mutants.lock requirements-mutants.in
+
+# The real readings in 1,440 slices of three hours, against one slice; some minutes.
+replay: $(STAMP)
+	$(BIN)/python -m benchmarks replay --json
 
 clean:
 	rm -rf $(VENV) .venv-mltable .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
