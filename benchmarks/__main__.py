@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 
-NAMES = ("audit", "import_time", "real_readings", "rollback")
+NAMES = ("audit", "contracts", "import_time", "real_readings", "replay", "rollback")
 
 
 def main() -> int:
