@@ -7,7 +7,7 @@ SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants faults
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -52,6 +52,10 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_architecture.py
 	@! grep -nE '://|--(extra-)?index-url|--find-links|--trusted-host' requirements*.lock || (echo "a lock holds an address: make lock"; exit 1)
+
+# Kills, full disks, torn commits and writers at once, in full; a short part of it is in `test`.
+faults: $(STAMP)
+	$(BIN)/python -m mlops_assets_tests.faults
 
 format: $(STAMP)
 	$(BIN)/ruff format .

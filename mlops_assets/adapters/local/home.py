@@ -6,7 +6,13 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.local.files import flush_folder, read_bytes, write_atomic, write_once
+from mlops_assets.adapters.local.files import (
+    flush_folder,
+    read_bytes,
+    step,
+    write_atomic,
+    write_once,
+)
 from mlops_assets.domain.errors import HomeError
 from mlops_assets.domain.identifiers import canonical_json
 from mlops_assets.domain.signature import key_pair
@@ -49,6 +55,7 @@ class LocalHome:
 
     def finish(self) -> None:
         """Say that the home is whole."""
+        step("home.made", self._layout.home_file)
         self._layout.intent_file.rename(self._layout.home_file)
         flush_folder(self._layout.root)
 

@@ -7,6 +7,7 @@ ever merged costs one read.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.local.files import locked, read_bytes, remove_file, write_atomic
@@ -14,8 +15,7 @@ from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _FORMAT = 2
@@ -94,9 +94,15 @@ class LocalIngestJournal:
         self._gather(documents)
         remove_file(self._slices / f"{slice_id}.json")
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Hold the ETL against other slices of this home."""
-        return locked(self._folder / ".lock")
+        with locked(self._folder / ".lock"):
+            left = [path.stem for path in self._intents.glob("*.json")]
+            for slice_id in set(left) & set(self._documents() if left else ()):
+                # Confirmed by a process that was killed before it closed the intent.
+                self.withdraw(slice_id)
+            yield
 
     def _open(self) -> dict[str, dict[str, Any]]:
         """Intents that are not confirmed: those reopened first, in the order they were made in."""

@@ -13,7 +13,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.adapters.local.files import locked, read_bytes, write_once
+from mlops_assets.adapters.local.files import locked, read_bytes, step, write_once
 from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.ledger import (
     anchor_of,
@@ -72,7 +72,9 @@ class LocalLedger:
             last = entries[-1] if entries else None
             entry = following(last, event=event, actor=actor, data=data, now=now)
             self._write(line_of(entry))
+            step("ledger.written", self._log)
             self._anchor(anchor_of(entry))
+            step("ledger.anchored", self._log)
         return entry
 
     def entries(self) -> Sequence[LedgerEntry]:
@@ -110,6 +112,7 @@ class LocalLedger:
 
     def _write(self, line: bytes) -> None:
         """Add a whole line, flushed, or none of it."""
+        step("ledger.begun", self._log)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(self._log, flags, 0o666)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.local.files import flush_folder, locked, sweep_temporary
+from mlops_assets.adapters.local.files import flush_folder, locked, step, sweep_temporary
 from mlops_assets.domain.retention import Stored
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ class LocalStorage:
         path = self._path(item)
         gone = path.with_name(f".{path.name}.{os.getpid()}-{time.time_ns()}.tmp")
         try:
+            step("retention.begun", path)
             path.rename(gone)
         except FileNotFoundError:
             return
+        step("retention.hidden", path)
         flush_folder(path.parent)
         _remove(gone)
 
