@@ -9,37 +9,12 @@ import pytest
 
 from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.lifecycle import holds
-from mlops_assets.domain.rollout import COLUMNS, Applied
 from mlops_assets.flows import rollout
 from mlops_assets.flows.gates import evidence_of, gate
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.rollback import rollback
-from mlops_assets_tests.fakes.forecast import load
-from mlops_assets_tests.fakes.release import C1, C2, ENGINEER, MANAGER, ReleaseHome, environment
-
-
-class FakeInterpreters:
-    """Applies fake models here; ``shift`` adds to what one environment forecasts for a circuit."""
-
-    def __init__(self):
-        self.shift = {}
-        self.errors = {}
-        self.asked = []
-        self.missing = False
-
-    def apply(self, environment, jobs):
-        self.asked.append(str(environment.ref))
-        if self.missing:
-            return {}
-        return {job.circuit: self._one(str(environment.ref), job) for job in jobs}
-
-    def _one(self, name, job):
-        if (name, job.circuit) in self.errors:
-            return Applied(error=self.errors[name, job.circuit])
-        values = load(job.files).apply(job.series, job.steps)
-        add = self.shift.get((name, job.circuit), 0.0)
-        columns = {each: tuple((getattr(values, each) + add).tolist()) for each in COLUMNS}
-        return Applied(columns, golden=True)
+from mlops_assets_tests.fakes.interpreters import FakeInterpreters
+from mlops_assets_tests.fakes.release import C1, C2, C3, ENGINEER, MANAGER, ReleaseHome, environment
 
 
 class RolloutHome(ReleaseHome):
@@ -125,7 +100,7 @@ def test_the_comparison_is_made_once_and_signed_with_the_release(home):
     made = home.create()
     home.request(made, "registry")
     home.interpreters.asked.clear()
-    home.production.send(C1, level=7.0)
+    home.production.send(C3)
     home.request(made, "registry")
     assert home.interpreters.asked == []
     manifest = manifest_of(home.ledger, home.view(made))

@@ -1,20 +1,24 @@
 """Interpreters of environments: HOME/environments/NAME/VERSION, or this one where it is the same.
 
-Nothing is installed here, because that needs a package index: where there is no interpreter, the
-refusal says the one command that makes it.
+An interpreter counts only where it says itself that it has exactly the environment's packages.
+Nothing is installed here, because that needs a package index: the refusal says the one command that
+makes the environment, each file held to the hashes of its config.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.local.files import write_atomic
 from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.rollout import read_answer, request_bytes
 
@@ -27,6 +31,19 @@ if TYPE_CHECKING:
 
 _MODULE = "mlops_assets.engines.apply_models"
 _LONGEST_SECONDS = 3600
+_LONGEST_ANSWER_SECONDS = 60
+_HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+# What an interpreter is asked: its Python, and the version of each package that it would import.
+_ASK = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+def there(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+print(json.dumps(["%d.%d" % sys.version_info[:2], *map(there, sys.argv[1:])]))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +75,71 @@ class LocalInterpreters:
             return read_answer(answer.read_bytes(), where=f"environment {environment.ref}")
 
     def _interpreter(self, environment: Environment) -> Path:
-        folder = self.root / environment.ref.name / str(environment.ref.version)
-        own = folder / "bin" / "python"
-        if own.is_file():
-            return own
-        differing = _differing(environment)
+        own = self._folder(environment) / "bin" / "python"
+        interpreter = own if own.is_file() else Path(sys.executable)
+        differing = _differing(environment, interpreter)
         if not differing:
-            return Path(sys.executable)
-        pins = " ".join(f"{each.name}=={each.version}" for each in environment.packages)
+            return interpreter
+        place = own.parent.parent if interpreter == own else "this interpreter"
         raise RefusedError(
             "E_INTERPRETER",
-            f"environment {environment.ref} is not installed here ({differing[0]}): "
-            f"`python{environment.python} -m venv {folder} && {own} -m pip install {pins}`",
+            f"environment {environment.ref} is not installed here ({place}: {differing[0]}): "
+            f"`{self._command(environment)}`",
         )
 
+    def _folder(self, environment: Environment) -> Path:
+        return self.root / environment.ref.name / str(environment.ref.version)
 
-def _differing(environment: Environment) -> list[str]:
-    """Say in what this interpreter differs from an environment."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = [f"this is Python {here}"] if here != environment.python else []
-    for package in environment.packages:
-        try:
-            installed = version(package.name)
-        except PackageNotFoundError:
-            installed = "absent"
-        if installed != package.version:
-            found.append(f"{package.name} is {installed} here")
+    def _command(self, environment: Environment) -> str:
+        """Return what makes the environment; the hashes that it asks for lie beside it in a file.
+
+        What the environment does not name comes from here, where the Python is the same.
+        """
+        folder = self._folder(environment)
+        pinned = folder.with_name(f"{folder.name}.requirements.txt")
+        pinned.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(pinned, _requirements(environment))
+        same = environment.python == _HERE
+        python = Path(sys.executable) if same else Path(f"python{environment.python}")
+        steps = [f"{quote(str(python))} -m venv --clear {quote(str(folder))}"]
+        if same:
+            site = folder / "lib" / f"python{environment.python}" / "site-packages"
+            rest = site / "rest.pth"
+            steps.append(f"echo {quote(sysconfig.get_path('purelib'))} > {quote(str(rest))}")
+        pip = f"{quote(str(folder / 'bin' / 'python'))} -m pip install"
+        steps.append(f"{pip} --no-deps --require-hashes -r {quote(str(pinned))}")
+        return " && ".join(steps)
+
+
+def _requirements(environment: Environment) -> bytes:
+    """Return the environment's packages as pip reads them, each with its allowed hashes."""
+    lines = (
+        " ".join([f"{one.name}=={one.version}", *(f"--hash={each}" for each in one.hashes)])
+        for one in environment.packages
+    )
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _differing(environment: Environment, interpreter: Path) -> list[str]:
+    """Say in what an interpreter differs from an environment, as it says itself."""
+    names = [package.name for package in environment.packages]
+    done = subprocess.run(
+        [interpreter, "-c", _ASK, *names],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_ANSWER_SECONDS,
+        check=False,
+    )
+    try:
+        python, *installed = json.loads(done.stdout)
+    except ValueError:
+        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        return [f"does not answer: {said}"]
+    found = [f"this is Python {python}"] if python != environment.python else []
+    found += [
+        f"{package.name} is {there or 'absent'}"
+        for package, there in zip(environment.packages, installed, strict=True)
+        if there != package.version
+    ]
     return found
