@@ -102,34 +102,46 @@ def _log_problems(lake: Path) -> list[str]:
 
 
 def _restatement_problems(lake: Path, sent: list[dict], *, exact: bool) -> list[str]:
-    """Each change of an acknowledged value is told once, with old and new."""
-    now: dict[tuple[str, str], float] = {}
-    wanted: Counter[tuple] = Counter()
+    """Each slice's change of a value that an earlier slice brought is told once."""
+    slice_of = {f["path"]: name for name, each in _slices(lake).items() for f in each["files"]}
+    slices: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for event in sent:
-        for circuit, stamp, value in event["rows"]:
-            if now.setdefault((circuit, stamp), value) != value:
-                wanted[circuit, stamp, value] += 1
-                now[circuit, stamp] = value
-    columns = ["circuit_id", "timestamp", "new_value", "column"]
-    rows = _rows(lake / "restatements", columns)
-    told = Counter(tuple(row[:3]) for row in rows if row[3] == "value")
+        if event["file"] in slice_of:
+            rows = {(circuit, stamp): value for circuit, stamp, value in event["rows"]}
+            slices[slice_of[event["file"]]] |= rows
+    now: dict[tuple[str, str], float] = {}
+    wanted = set()
+    for rows in slices.values():
+        wanted |= {(*key, value) for key, value in rows.items() if now.get(key, value) != value}
+        now |= rows
+    told = Counter(
+        (circuit, stamp, value)
+        for circuit, stamp, value, column in _rows(
+            lake / "restatements", ["circuit_id", "timestamp", "new_value", "column"]
+        )
+        if column == "value"
+    )
     problems = [f"the change to {key} was told {n} times" for key, n in told.items() if n > 1]
+    problems += [f"the change to {key} was not told" for key in sorted(wanted - told.keys())]
     if exact:
-        # Two changes that came in one slice are one.
-        problems += [f"the change {key} was never made" for key in told if key not in wanted]
-        lost = [key for key in wanted if key[2] == now[key[:2]] and key not in told]
-        problems += [f"the change to {key} was not told" for key in lost]
+        problems += [f"the change to {key} was never made" for key in sorted(told.keys() - wanted)]
     return problems
 
 
-def _journal_problems(lake: Path, sent: list[dict], *, exact: bool) -> list[str]:
-    """Every acknowledged file is in the journal once, with the digest of what lies there."""
+def _slices(lake: Path) -> dict[str, dict]:
     folder = lake / "ingested"
     documents = {path.stem: json.loads(path.read_text()) for path in folder.glob("slices/*.json")}
     if (folder / "slices.json").exists():
         gathered = json.loads((folder / "slices.json").read_text())["slices"]
         documents |= {document["slice"]: document for document in gathered}
-    files = Counter((f["path"], f["sha256"]) for each in documents.values() for f in each["files"])
+    return documents
+
+
+def _journal_problems(lake: Path, sent: list[dict], *, exact: bool) -> list[str]:
+    """Every acknowledged file is in the journal once, with the digest of what lies there."""
+    files = Counter(
+        (f["path"], f["sha256"]) for each in _slices(lake).values() for f in each["files"]
+    )
     problems = []
     for event in sent:
         if (
@@ -139,7 +151,7 @@ def _journal_problems(lake: Path, sent: list[dict], *, exact: bool) -> list[str]
             problems.append(f"{event['file']}: the raw file was changed")
         if (count := files[event["file"], event["sha256"]]) != 1:
             problems.append(f"{event['file']}: is in the journal {count} times")
-    open_ = [path.name for path in folder.glob("intents/*.json")]
+    open_ = [path.name for path in (lake / "ingested").glob("intents/*.json")]
     return problems + ([f"intents are left: {open_}"] if exact and open_ else [])
 
 
