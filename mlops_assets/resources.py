@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         FittingEngine,
         Historian,
         Lake,
+        LakeEngine,
         LandingZone,
         NotebookRenderer,
         Platform,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         ServingWorkspace,
         SharedRegistry,
         Storage,
-        TransformEngine,
     )
     from mlops_assets.settings import Settings
 
@@ -303,7 +303,7 @@ def _open_local(
     return platform
 
 
-def _lake(layout: HomeLayout, sessions: SparkSessions | None) -> Lake:
+def _lake(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
     from mlops_assets.adapters.local.forecast import LocalPredictionsTable
     from mlops_assets.adapters.local.journal import LocalIngestJournal
     from mlops_assets.adapters.local.landing import LocalLandingZone
@@ -317,16 +317,16 @@ def _lake(layout: HomeLayout, sessions: SparkSessions | None) -> Lake:
         return SqlHistorian(os.environ)
 
     readings: ReadingsTable = LocalReadingsTable(layout.readings)
-    engine: TransformEngine
+    engine: LakeEngine
     if sessions is None:
         from mlops_assets.engines.polars import PolarsEngine
 
         engine = PolarsEngine()
     else:
+        from mlops_assets.engines.spark.lake import SparkLakeEngine
         from mlops_assets.engines.spark.readings import SparkReadingsTable
-        from mlops_assets.engines.spark.transform import SparkEngine as SparkTransform
 
-        engine = SparkTransform(sessions)
+        engine = SparkLakeEngine(sessions)
         uri = layout.readings.as_uri()
         readings = SparkReadingsTable(readings, uri, sessions)
     return Lake(

@@ -108,6 +108,16 @@ class Issue:
     values: ForecastValues
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """What became of one circuit in a batch: its issue, or the sentence that says why it failed."""
+
+    circuit: CircuitKey
+    issue: Issue | None = None
+    failed: str = ""
+    seconds: float = 0.0
+
+
 def window_of(serving: Serving, begin: datetime, *, context_steps: int) -> Window:
     """The readings a circuit's forecast may look at, and the rows it must give.
 

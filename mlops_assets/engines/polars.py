@@ -1,4 +1,4 @@
-"""The ETL in this process: every file read, and all circuits settled in one pass."""
+"""The ETL and the daily batch in this process: each in one pass over all circuits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import polars as pl
 from mlops_assets.domain.arrivals import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from mlops_assets.domain.forecast import Issued
+    from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.slice import FileFact, Part
     from mlops_assets.ports import MergeResult, ReadingsTable, SliceRules
@@ -43,6 +45,14 @@ class PolarsEngine:
         ordered = [name for name in rows.columns if name not in present]
         entering, part = rules.settle(rows.select(*ordered, *present))
         yield PolarsArrived(facts, part, entering)
+
+    def issue(
+        self,
+        work: Callable[[Sequence[CircuitKey]], Iterable[Issued]],
+        circuits: Sequence[CircuitKey],
+    ) -> Iterable[Issued]:
+        """Do the work on all circuits here."""
+        return work(circuits)
 
 
 @dataclass(frozen=True, slots=True)

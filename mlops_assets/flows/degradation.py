@@ -40,7 +40,8 @@ from mlops_assets.domain.quality import (
     quality_frame,
 )
 from mlops_assets.domain.readings import window_end
-from mlops_assets.flows.forecast import known_series, readable_deployments
+from mlops_assets.flows.forecast import readable_deployments
+from mlops_assets.flows.issue import known_series
 from mlops_assets.flows.ladder import Forecasting, Ladder, said
 from mlops_assets.flows.quality import days_scored, judged
 from mlops_assets.flows.readings import data_now
@@ -283,7 +284,7 @@ class _Comparing:
                 continue
             ladders[circuit] = ladder
         try:
-            series = known_series(self._lake, ladders, windows, version=version)
+            series = known_series(self._lake.readings, ladders, windows, version=version)
         except MlopsError as error:
             self._obstacles |= dict.fromkeys(ladders, str(error))
             return []

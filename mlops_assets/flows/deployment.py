@@ -26,7 +26,8 @@ from mlops_assets.domain.forecast import (
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 from mlops_assets.domain.readings import window_end
 from mlops_assets.domain.validation import Trial, judge
-from mlops_assets.flows.forecast import by_circuit, known_series, write_files
+from mlops_assets.flows.forecast import by_circuit, write_files
+from mlops_assets.flows.issue import known_series
 from mlops_assets.flows.ladder import Forecasting, Ladder, said
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def validate_in_test(
         windows[circuit] = window_of(serving, begin, context_steps=ladder.context_steps())
         loading[circuit] = time.perf_counter() - started
     version = lake.readings.version()
-    series = known_series(lake, ladders, windows, version=version)
+    series = known_series(lake.readings, ladders, windows, version=version)
     verdicts: dict[CircuitKey, tuple[Verdict, ...]] = {}
     passed: dict[date, list[Issue]] = {}
     for circuit, ladder in ladders.items():

@@ -6,7 +6,6 @@ a batch that was killed anywhere is completed by running it again.
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,12 +18,11 @@ from mlops_assets.domain.forecast import (
     frame_of,
     is_hindcast,
     says_the_same,
-    series_by_circuit,
-    window_of,
 )
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import window_end
-from mlops_assets.flows.ladder import Forecasting, Ladder, said
+from mlops_assets.flows.issue import Issuing
+from mlops_assets.flows.ladder import said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +31,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlops_assets.domain.deployment import Deployment
-    from mlops_assets.domain.forecast import Window
-    from mlops_assets.domain.readings import Series
+    from mlops_assets.domain.forecast import Issued
+    from mlops_assets.flows.ladder import Forecasting
     from mlops_assets.ports import Lake, Progress, ServingWorkspace, SharedRegistry
 
 _FILES_AT_ONCE = 8
@@ -80,13 +78,19 @@ def predict(
         progress.begin(f"predict {day}", len(live))
     delta_version = lake.readings.version()
     batch.before = by_circuit(lake.predictions.read(issued_for=day, circuits=live))
-    models = forecasting or Forecasting.installed()
-    ladders = _ladders(batch, live, str(delta_version), registry, models)
-    series = known_series(lake, ladders, batch.windows, version=delta_version)
-    for circuit, ladder in ladders.items():
-        _forecast(batch, circuit, ladder, series.get(circuit))
+    wanted = _wanted(batch, live, str(delta_version))
+    issuing = Issuing(
+        live={circuit: live[circuit] for circuit in wanted},
+        day=day,
+        readings=lake.readings,
+        delta_version=delta_version,
+        models=registry.models,
+        forecasting=forecasting,
+    )
+    for issued in lake.engine.issue(issuing, wanted):
+        batch.take(issued)
         if progress is not None:
-            progress.advance(str(circuit))
+            progress.advance(str(issued.circuit))
     _store(batch, lake, prod, delta_version=delta_version, now=now)
     return batch.report(delta_version=delta_version)
 
@@ -108,33 +112,6 @@ def stored_report(lake: Lake, day: date) -> ForecastReport:
     return ForecastReport(issued_for=day, delta_version=version, circuits=told)
 
 
-def known_series(
-    lake: Lake,
-    ladders: Mapping[CircuitKey, Ladder],
-    windows: Mapping[CircuitKey, Window],
-    *,
-    version: int,
-) -> dict[CircuitKey, Series]:
-    """Every circuit's readings before its day, from one read of the hours that any of them needs.
-
-    Each circuit gets its own window of them, so that the batch and a run for it alone agree.
-    """
-    if not ladders:
-        return {}
-    features = {circuit: ladder.deployment.serving.features for circuit, ladder in ladders.items()}
-    columns = [
-        name for name in lake.readings.columns() if any(name in f for f in features.values())
-    ]
-    rows = lake.readings.read(
-        start=min(windows[circuit].start for circuit in ladders),
-        end=max(windows[circuit].begin for circuit in ladders),
-        circuits=list(ladders),
-        version=version,
-        columns=["plant_id", "circuit_id", "timestamp", "value", *columns],
-    )
-    return series_by_circuit(rows, {circuit: windows[circuit] for circuit in ladders}, features)
-
-
 @dataclass(slots=True)
 class _Batch:
     """What is known of a batch while it runs."""
@@ -143,7 +120,6 @@ class _Batch:
     data_now: datetime
     unreadable: Mapping[str, str]
     before: Mapping[CircuitKey, pl.DataFrame] = field(default_factory=dict)
-    windows: dict[CircuitKey, Window] = field(default_factory=dict)
     hindcast: dict[CircuitKey, bool] = field(default_factory=dict)
     failed: dict[CircuitKey, str] = field(default_factory=dict)
     issues: dict[CircuitKey, Issue] = field(default_factory=dict)
@@ -151,6 +127,14 @@ class _Batch:
     seconds: dict[CircuitKey, float] = field(default_factory=dict)
     done: dict[CircuitKey, CircuitForecast] = field(default_factory=dict)
     rows: int = 0
+
+    def take(self, issued: Issued) -> None:
+        """Remember what became of one circuit."""
+        self.seconds[issued.circuit] = issued.seconds
+        if issued.issue is None:
+            self.failed[issued.circuit] = issued.failed
+        else:
+            self.issues[issued.circuit] = issued.issue
 
     def report(self, *, delta_version: int) -> ForecastReport:
         return ForecastReport(
@@ -196,18 +180,14 @@ def by_circuit(rows: pl.DataFrame) -> dict[CircuitKey, pl.DataFrame]:
     return {CircuitKey(plant, circuit): part for (plant, circuit), part in parts.items()}
 
 
-def _ladders(
-    batch: _Batch,
-    live: Mapping[CircuitKey, Deployment],
-    data_version: str,
-    registry: SharedRegistry,
-    forecasting: Forecasting,
-) -> dict[CircuitKey, Ladder]:
-    """The ladder of each circuit that has to be forecast now; the others are kept or failed."""
+def _wanted(
+    batch: _Batch, live: Mapping[CircuitKey, Deployment], data_version: str
+) -> list[CircuitKey]:
+    """The circuits that have to be forecast now; the others are kept or failed."""
     begins: dict[str, datetime] = {}
-    ladders: dict[CircuitKey, Ladder] = {}
+    wanted = []
     for circuit, deployment in live.items():
-        started, serving = time.perf_counter(), deployment.serving
+        serving = deployment.serving
         if serving.cutoff_date >= batch.day.isoformat():
             batch.failed[circuit] = (
                 f"the live model learned from {serving.cutoff_date}, which is not before "
@@ -217,23 +197,17 @@ def _ladders(
         try:
             if serving.timezone not in begins:
                 begins[serving.timezone] = window_end(batch.day, serving.timezone)
-            begin = begins[serving.timezone]
-            batch.hindcast[circuit] = is_hindcast(batch.data_now, begin)
-            rows = batch.before.get(circuit)
-            if rows is not None and _stands(
-                rows, deployment, data_version, hindcast=batch.hindcast[circuit]
-            ):
-                batch.kept[circuit] = rows
-                continue
-            ladder = Ladder(deployment, registry.models, forecasting, batch.day)
-            steps = ladder.context_steps()
-            batch.windows[circuit] = window_of(serving, begin, context_steps=steps)
+            hindcast = is_hindcast(batch.data_now, begins[serving.timezone])
         except Exception as error:  # noqa: BLE001 a failing circuit never stops the others
             batch.failed[circuit] = said(error)
             continue
-        ladders[circuit] = ladder
-        batch.seconds[circuit] = time.perf_counter() - started
-    return ladders
+        batch.hindcast[circuit] = hindcast
+        rows = batch.before.get(circuit)
+        if rows is not None and _stands(rows, deployment, data_version, hindcast=hindcast):
+            batch.kept[circuit] = rows
+        else:
+            wanted.append(circuit)
+    return wanted
 
 
 def _stands(
@@ -249,19 +223,6 @@ def _stands(
         and first["data_version"] == data_version
         and first["fallback"] == "none"
     )
-
-
-def _forecast(batch: _Batch, circuit: CircuitKey, ladder: Ladder, series: Series | None) -> None:
-    started, window = time.perf_counter(), batch.windows[circuit]
-    if series is None:
-        days = (window.begin - window.start).days
-        batch.failed[circuit] = f"no reading in the {days} days before {batch.day}"
-        return
-    try:
-        batch.issues[circuit] = ladder.issue(series, window)
-    except Exception as error:  # noqa: BLE001 a failing circuit never stops the others
-        batch.failed[circuit] = said(error)
-    batch.seconds[circuit] += time.perf_counter() - started
 
 
 def _store(

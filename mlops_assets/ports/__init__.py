@@ -10,8 +10,10 @@ from mlops_assets.ports.clock import Clock, Progress
 from mlops_assets.ports.decision import CommitInfo, ConfigRepository, HomePlace, Ledger
 from mlops_assets.ports.engine import (
     Arrived,
+    BatchEngine,
     FittingEngine,
     Interpreters,
+    LakeEngine,
     NotebookRenderer,
     RenderedNotebook,
     SliceRules,
@@ -49,6 +51,7 @@ __all__ = [
     "Alerting",
     "Alerts",
     "Arrived",
+    "BatchEngine",
     "Clock",
     "CommitInfo",
     "ConfigRepository",
@@ -63,6 +66,7 @@ __all__ = [
     "IngestJournal",
     "Interpreters",
     "Lake",
+    "LakeEngine",
     "LandingZone",
     "Ledger",
     "MergeResult",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlops_assets.domain.circuit import Environment
+    from mlops_assets.domain.forecast import Issued
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import FitJob, FitResult
     from mlops_assets.domain.readings import RawFile
@@ -60,6 +61,21 @@ class TransformEngine(Protocol):
         self, rules: SliceRules, files: Sequence[RawFile], heard: Callable[[FileFact], None]
     ) -> AbstractContextManager[Arrived]:
         """Read the files and settle their rows; ``heard`` is told of each file once."""
+
+
+class BatchEngine(Protocol):
+    """Where the daily batch applies models. Every engine gives the same digits."""
+
+    def issue(
+        self,
+        work: Callable[[Sequence[CircuitKey]], Iterable[Issued]],
+        circuits: Sequence[CircuitKey],
+    ) -> Iterable[Issued]:
+        """Do the work on all circuits, in groups; it is picklable and writes nothing."""
+
+
+class LakeEngine(TransformEngine, BatchEngine, Protocol):
+    """Where heavy work over the lake runs."""
 
 
 class FittingEngine(Protocol):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import RawFile
-    from mlops_assets.ports.engine import TransformEngine
+    from mlops_assets.ports.engine import LakeEngine
     from mlops_assets.ports.historian import Historian
 
 
@@ -186,7 +186,7 @@ class Lake:
     """The lake's tables and zones.
 
     ``hindcasts`` has the form of ``quality``: what the deployment before the live one would have
-    scored on the same days. ``engine`` is where slices become rows of ``readings``.
+    scored on the same days. ``engine`` is where heavy work over it runs.
     """
 
     landing: LandingZone
@@ -198,4 +198,4 @@ class Lake:
     quality: QualityTable
     hindcasts: QualityTable
     historian: Callable[[], Historian]
-    engine: TransformEngine
+    engine: LakeEngine

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _FILES = "number int, path string, size bigint, sha256 string, assumed string"
 
 
-class SparkEngine:
+class SparkTransformEngine:
     """A slice's rows on the executors; the session is held until they are merged."""
 
     def __init__(self, sessions: SparkSessions) -> None:

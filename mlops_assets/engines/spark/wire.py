@@ -17,8 +17,9 @@ import polars as pl
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.evaluation import Backtest, Metrics
+from mlops_assets.domain.forecast import Issue, Issued
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.domain.model import CandidateScore, FitJob, FitResult
+from mlops_assets.domain.model import CandidateScore, FitJob, FitResult, ForecastValues
 from mlops_assets.domain.readings import Series
 from mlops_assets.domain.slice import FileFact, Part
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 _CLASSES: Mapping[str, type[Any]] = {
     each.__name__: each
     for each in (
-        *(Backtest, CandidateScore, CircuitKey, FileFact, FitJob, FitResult),
-        *(Metrics, Part, ReadingLimits, Series, Spec),
+        *(Backtest, CandidateScore, CircuitKey, FileFact, FitJob, FitResult, ForecastValues),
+        *(Issue, Issued, Metrics, Part, ReadingLimits, Series, Spec),
     )
 }
 

@@ -33,11 +33,11 @@ def a_lake_on(root, engine, sessions=None):
     (root / "raw").mkdir(parents=True, exist_ok=True)
     readings, chosen = LocalReadingsTable(root / "readings"), PolarsEngine()
     if engine == "spark":
+        from mlops_assets.engines.spark.lake import SparkLakeEngine
         from mlops_assets.engines.spark.readings import SparkReadingsTable
-        from mlops_assets.engines.spark.transform import SparkEngine
 
         readings = SparkReadingsTable(readings, (root / "readings").as_uri(), sessions)
-        chosen = SparkEngine(sessions)
+        chosen = SparkLakeEngine(sessions)
     return a_lake(
         landing=LocalLandingZone(root / "raw"),
         journal=LocalIngestJournal(root / "ingested"),
