@@ -113,7 +113,10 @@ def _confirmed(platform: Platform, *, historian: bool) -> list[RawFile]:
 
 def circuit_readings_fact(circuit: Circuit, share: CircuitReadings, data_now: datetime) -> Fact:
     """Tell one circuit's share of the table; its data version is the day and the state."""
-    state = _state(circuit, share, data_now)
+    state = share.state(timedelta(hours=circuit.spec.limits.maximum_gap_hours), data_now)
+    complete = share.completeness(circuit.spec.step)
+    last = share.last_timestamp
+    age = None if last is None else (data_now - last) / timedelta(hours=1)
     return Fact(
         asset="circuit_readings",
         partition=str(circuit.key),
@@ -124,18 +127,15 @@ def circuit_readings_fact(circuit: Circuit, share: CircuitReadings, data_now: da
             "last_reading": share.last_timestamp,
             "first_reading": share.first_timestamp,
             "rows": share.rows,
+            "age_hours": None if age is None else round(age, 2),
             "gaps": share.gaps,
+            "completeness": None if complete is None else round(complete, 4),
             "quarantined": share.quarantined,
+            "quarantined_for": dict(share.reasons),
+            "stuck_until": share.stuck_until,
             "restated": share.restated,
         },
     )
-
-
-def _state(circuit: Circuit, share: CircuitReadings, data_now: datetime) -> str:
-    if share.last_timestamp is None:
-        return "no readings"
-    silence = timedelta(hours=circuit.spec.limits.maximum_gap_hours)
-    return "silent" if data_now - share.last_timestamp > silence else "reporting"
 
 
 def circuit_readings_facts(

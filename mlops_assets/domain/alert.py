@@ -33,6 +33,7 @@ Kind = Literal[
     "approval_expired",
     "degraded",
     "plant_silent",
+    "circuits_silent",
     "no_forecast",
     "restated",
 ]
@@ -49,6 +50,7 @@ SEVERITY: Mapping[Kind, Severity] = {
     "approval_expired": "warning",
     "degraded": "critical",
     "plant_silent": "critical",
+    "circuits_silent": "warning",
     "no_forecast": "critical",
     "restated": "warning",
 }

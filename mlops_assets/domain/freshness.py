@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.gates import Verdict
-from mlops_assets.domain.readings import FIXED, KEY
+from mlops_assets.domain.readings import DEAD_AFTER, FIXED, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Circuit
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.domain.readings import CircuitReadings
+    from mlops_assets.domain.readings import CircuitReadings, State
 
 # Keys are looked at over this long, so that the cost does not grow with history.
 KEYS_CHECKED = timedelta(days=7)
@@ -55,26 +55,26 @@ def completeness_verdict(
     circuits: Mapping[CircuitKey, Circuit],
     now: datetime,
 ) -> Verdict:
-    """Whether the circuits that ever reported still do, by each one's own longest gap."""
-    reporting = {
-        key: share.last_timestamp
-        for key, share in shares.items()
-        if share.last_timestamp is not None
+    """Whether the circuits that live still tell something, by each one's own longest gap."""
+    found: dict[State, list[str]] = {}
+    for key, share in sorted(shares.items()):
+        longest = timedelta(hours=circuits[key].spec.limits.maximum_gap_hours)
+        found.setdefault(share.state(longest, now), []).append(str(key))
+    named: dict[State, str] = {
+        "silent": "silent",
+        "stuck": "stuck",
+        "dead": f"dead for {DEAD_AFTER.days} days",
+        "no readings": "never reported",
     }
-    silent = [
-        str(key)
-        for key, last in sorted(reporting.items())
-        if now - last > timedelta(hours=circuits[key].spec.limits.maximum_gap_hours)
-    ]
-    never = [str(key) for key in sorted(shares) if key not in reporting]
-    reason = f"{len(reporting) - len(silent)} of {len(shares)} circuits report"
-    if silent:
-        reason += f"; silent: {_some(silent)}"
-    if never:
-        reason += f"; never reported: {_some(never)}"
+    living = sum(len(found.get(state, ())) for state in ("reporting", "stuck", "silent"))
+    reason = f"{len(found.get('reporting', ()))} of {len(shares)} circuits report"
+    for state, words in named.items():
+        if state in found:
+            reason += f"; {words}: {_some(found[state])}"
+    lost = len(found.get("silent", ())) + len(found.get("stuck", ()))
     return Verdict(
         "completeness",
-        passed=len(silent) <= MAXIMUM_SILENT_SHARE * len(reporting),
+        passed=lost <= MAXIMUM_SILENT_SHARE * living,
         reason=reason,
         blocking=False,
     )

@@ -25,6 +25,7 @@ _AGAIN = {
     "circuit_forecast": "mlops predict",
     "rebuild": "mlops rebuild",
 }
+_NAMED = 5
 _STAGES = ("registry", "test", "production")
 
 
@@ -221,6 +222,26 @@ def plant_silent(
         says=f"{name} ({plant_id}): none of its {len(last)} reporting circuits has sent a reading "
         f"since {newest}, longer than their specs allow. Their forecasts are fallbacks.",
         command="mlops ingest",
+    )
+
+
+def circuits_silent(
+    circuits: Sequence[CircuitKey], newest: datetime, plants: Mapping[str, Plant]
+) -> Alert:
+    """Circuits of a plant that fell silent at once: one alert, because that is one cause."""
+    (plant_id,) = plants_of(circuits)
+    since = moment_text(newest)
+    names = some([str(key) for key in circuits])
+    return _about(
+        "circuits_silent",
+        f"{plant_id}:{since}",
+        (plant_id,),
+        plants,
+        subject=f"silent since {since}: {names}",
+        says=f"Since {since} no reading came of {names}, longer than their specs allow, while "
+        f"other circuits of {plant_id} report. Their forecasts are fallbacks.",
+        command=f"mlops quarantine list --since {since} "
+        + " ".join(f"--circuit {key}" for key in circuits[:_NAMED]),
     )
 
 

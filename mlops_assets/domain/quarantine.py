@@ -138,6 +138,15 @@ def standing(log: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def last_stuck(held: pl.DataFrame) -> dict[tuple[str, str], datetime]:
+    """Return the newest hour of each circuit that is held back as stuck."""
+    import polars as pl
+
+    stuck = parsed(held.filter(pl.col("reason") == "stuck"))
+    newest = stuck.group_by("plant_id", "circuit_id").agg(pl.col("timestamp").max())
+    return {(plant, circuit): stamp for plant, circuit, stamp in newest.iter_rows()}
+
+
 def released(log: pl.DataFrame) -> pl.DataFrame:
     """Return the keys and values that people took for readings."""
     import polars as pl

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from mlops_assets.domain.errors import DataError
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     import numpy as np
     import polars as pl
+
+State = Literal["reporting", "stuck", "silent", "dead", "no readings"]
+
+# Longer silence is no outage: somebody should look whether the circuit is still there.
+DEAD_AFTER = timedelta(days=14)
 
 _Ordered = TypeVar("_Ordered", int, datetime)
 
@@ -91,7 +96,11 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitReadings:
-    """One circuit's share of the table, as `circuit_readings` shows it."""
+    """One circuit's share of the table, as `circuit_readings` shows it.
+
+    ``quarantined`` is what is in quarantine now, ``reasons`` the same by reason; ``stuck_until`` is
+    the newest hour that is held back because the meter was stuck.
+    """
 
     rows: int
     first_timestamp: datetime | None
@@ -99,6 +108,29 @@ class CircuitReadings:
     gaps: int
     quarantined: int
     restated: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    stuck_until: datetime | None = None
+
+    def completeness(self, step: timedelta) -> float | None:
+        """The share of readings that there are from the first to the last; None without any."""
+        if self.first_timestamp is None or self.last_timestamp is None:
+            return None
+        return self.rows / ((self.last_timestamp - self.first_timestamp) // step + 1)
+
+    def state(self, longest_gap: timedelta, now: datetime) -> State:
+        """What the circuit does at ``now``: a meter that is stuck still sends.
+
+        ``dead`` circuits sent nothing for `DEAD_AFTER`, or never.
+        """
+        stuck, last = self.stuck_until, self.last_timestamp
+        sent = max((moment for moment in (stuck, last) if moment is not None), default=None)
+        if sent is None:
+            return "no readings"
+        if now - sent > DEAD_AFTER:
+            return "dead"
+        if now - sent > longest_gap:
+            return "silent"
+        return "stuck" if stuck is not None and stuck == sent else "reporting"
 
 
 @dataclass(frozen=True, slots=True)

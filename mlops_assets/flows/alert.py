@@ -18,6 +18,7 @@ from mlops_assets.domain.canonical import whole_second
 from mlops_assets.domain.errors import DataError, MlopsError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.ledger import check_clock
+from mlops_assets.domain.readings import DEAD_AFTER
 from mlops_assets.flows.gates import stage_policy
 from mlops_assets.flows.ledger import authors_of, four_eyes, manifest_of, trust_at
 from mlops_assets.flows.refusal import refused_config, rejected_releases
@@ -311,8 +312,12 @@ def _degraded(state: _State) -> Iterator[Alert]:
         yield occasion.degraded(incident, state.config.plants)
 
 
-def _silent_plants(state: _State) -> Iterator[Alert]:
-    """Plants of which no circuit that ever reported still does."""
+def _silences(state: _State) -> Iterator[Alert]:
+    """Plants of which no circuit that ever reported still does, and circuits of the others.
+
+    Circuits that fell silent with the same reading are one incident. Dead ones are left out: they
+    were told when they fell silent, and an old home would tell nothing else.
+    """
     last: dict[str, dict[CircuitKey, datetime]] = {}
     rows = state.platform.lake.readings.summary()
     columns = ("plant_id", "circuit_id", "last_timestamp")
@@ -321,8 +326,16 @@ def _silent_plants(state: _State) -> Iterator[Alert]:
         if key in state.config.circuits and newest is not None:
             last.setdefault(plant, {})[key] = newest
     for plant, stamps in sorted(last.items()):
-        if all(_silent(state, key, newest) for key, newest in stamps.items()):
+        silent = {key: newest for key, newest in stamps.items() if _silent(state, key, newest)}
+        if len(silent) == len(stamps):
             yield occasion.plant_silent(plant, stamps, state.config.plants)
+            continue
+        since: dict[datetime, list[CircuitKey]] = {}
+        for key, newest in sorted(silent.items()):
+            if state.data_now - newest <= DEAD_AFTER:
+                since.setdefault(newest, []).append(key)
+        for newest, circuits in sorted(since.items()):
+            yield occasion.circuits_silent(circuits, newest, state.config.plants)
 
 
 def _silent(state: _State, key: CircuitKey, newest: datetime) -> bool:
@@ -379,7 +392,7 @@ _SOURCES: tuple[tuple[Callable[[_State], Iterable[Alert]], frozenset[Kind]], ...
     (_rejected, frozenset({"release_rejected"})),
     (_approvals, frozenset({"approval_requested", "approval_reminder"})),
     (_degraded, frozenset({"degraded"})),
-    (_silent_plants, frozenset({"plant_silent"})),
+    (_silences, frozenset({"plant_silent", "circuits_silent"})),
     (_missing_forecasts, frozenset({"no_forecast"})),
     (_restated, frozenset({"restated"})),
 )

@@ -23,6 +23,7 @@ from mlops_assets.domain.freshness import (
 )
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
+from mlops_assets.domain.quarantine import last_stuck, standing
 from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
 from mlops_assets.flows.arrival import Arrival, Before, entries_of
 from mlops_assets.flows.historian import WithDrawings, draw
@@ -323,7 +324,9 @@ def circuit_readings(
         for plant, circuit, count, first, last in lake.readings.summary().iter_rows()
     }
     ids = ["plant_id", "circuit_id"]
-    quarantined = _per_circuit(lake.quarantine.read(circuits), ids)
+    held = standing(lake.quarantine.read(circuits))
+    quarantined = _per_circuit(held, ids)
+    reasons, stuck = _reasons(held), last_stuck(held)
     restated = _per_circuit(lake.restatements.read(circuits), [*ids, "timestamp", "slice"])
     shares = {}
     for key, circuit in circuits.items():
@@ -336,8 +339,18 @@ def circuit_readings(
             gaps=missing_steps(first, last, count, circuit.spec.step),
             quarantined=quarantined[name],
             restated=restated[name],
+            reasons=reasons.get(name, {}),
+            stuck_until=stuck.get(name),
         )
     return shares
+
+
+def _reasons(held: pl.DataFrame) -> dict[tuple[str, str], dict[str, int]]:
+    counts = held.group_by("plant_id", "circuit_id", "reason").len().sort("reason")
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for plant, circuit, reason, count in counts.iter_rows():
+        found.setdefault((plant, circuit), {})[reason] = count
+    return found
 
 
 def _per_circuit(rows: pl.DataFrame, columns: list[str]) -> Counter[tuple[str, str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 from mlops_assets.domain.freshness import (
     completeness_verdict,
@@ -23,6 +25,45 @@ def share(hours):
     return CircuitReadings(
         rows=1, first_timestamp=last, last_timestamp=last, gaps=0, quarantined=0, restated=0
     )
+
+
+GAP = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("last", "stuck", "state"),
+    [
+        (None, None, "no readings"),
+        (3, None, "reporting"),
+        (25, None, "silent"),
+        (25, 3, "stuck"),
+        (3, 9, "reporting"),
+        (40, 25, "silent"),
+        (None, 2, "stuck"),
+        (24 * 14 + 1, None, "dead"),
+        (24 * 30, 24 * 15, "dead"),
+    ],
+)
+def test_a_circuit_is_silent_stuck_or_dead_by_its_last_sign_of_life(last, stuck, state):
+    stuck_until = None if stuck is None else NOON - timedelta(hours=stuck)
+    assert replace(share(last), stuck_until=stuck_until).state(GAP, NOON) == state
+
+
+def test_completeness_is_the_share_of_readings_between_the_first_and_the_last():
+    assert share(None).completeness(timedelta(hours=1)) is None
+    span = replace(share(0), first_timestamp=NOON - timedelta(hours=9), rows=8)
+    assert span.completeness(timedelta(hours=1)) == 0.8
+
+
+def test_stuck_circuits_count_as_lost_and_dead_ones_no_more():
+    circuits = {c.key: c for c in (a_circuit(f"P1/C{n}") for n in range(4))}
+    one, two, *_ = circuits
+    stuck = replace(share(20), stuck_until=NOON)
+    verdict = completeness_verdict(
+        dict.fromkeys(circuits, share(1)) | {one: share(500), two: stuck}, circuits, NOON
+    )
+    assert not verdict.passed
+    assert verdict.reason == ("2 of 4 circuits report; stuck: P1/C1; dead for 14 days: P1/C0")
 
 
 def test_a_missing_column_is_named():

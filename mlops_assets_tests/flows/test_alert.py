@@ -283,9 +283,34 @@ def test_a_silent_plant_is_one_alert_and_another_when_it_falls_silent_again(home
     assert told.subject == "P001 is silent since 2024-06-19T23:00:00Z"
     assert "Works (P001): none of its 2 reporting circuits" in told.says
     home.production.send(C1, until=MIDNIGHT + timedelta(days=1), days=1)
-    assert home.raised() == []
+    assert [one.says for one in home.raised() if "P001/C002" not in one.says] == []
     home.tick(days=2)
     assert [one.kind for one in home.raised()] == ["plant_silent"]
+
+
+def test_circuits_that_fall_silent_together_are_one_alert_until_their_whole_plant_is(home):
+    home.production.send(C1, until=MIDNIGHT + timedelta(days=1), days=1)
+    home.tick(hours=18)
+    (told,) = home.raised()
+    assert (told.kind, told.cause) == ("circuits_silent", "P001:2024-06-19T23:00:00Z")
+    assert told.subject == "silent since 2024-06-19T23:00:00Z: P001/C002"
+    assert told.command.endswith("--since 2024-06-19T23:00:00Z --circuit P001/C002")
+    home.tick(days=1)
+    assert [one.kind for one in home.raised()] == ["plant_silent"]
+    home.production.send(C1, until=MIDNIGHT + timedelta(days=2), days=1)
+    assert home.raised() == [], "the other one was told"
+    home.production.send(C2, until=MIDNIGHT + timedelta(days=2), days=1)
+    home.tick(hours=12)
+    assert home.raised() == []
+    home.production.send(C1, until=MIDNIGHT + timedelta(days=3), days=1)
+    home.tick(days=1)
+    assert [one.cause for one in home.raised()] == ["P001:2024-06-21T23:00:00Z"]
+
+
+def test_a_dead_circuit_is_told_when_it_falls_silent_and_never_by_an_old_home(home):
+    home.production.send(C1, until=MIDNIGHT + timedelta(days=40), days=1)
+    home.tick(days=39)
+    assert home.raised() == []
 
 
 def test_a_demo_stands_still_so_nothing_is_late(home):
@@ -355,7 +380,9 @@ def test_a_source_that_cannot_be_read_silences_no_other(home):
     home.production.lake.readings.summary = broken
     report = home.watch()
     assert [one.kind for one in report.raised] == ["approval_requested"]
-    assert report.problems == ("plant_silent cannot be told: lake/readings: cannot be read",)
+    assert report.problems == (
+        "circuits_silent, plant_silent cannot be told: lake/readings: cannot be read",
+    )
 
 
 # --- sending --------------------------------------------------------------------------------
