@@ -8,12 +8,12 @@ the spec states it. A reading breaks
 - ``jump`` where it differs from the reading before and the one after, both ways, by more than
   ``spike_jump`` times the usual change: the median of those of the 3 days before that are not zero;
 - ``level`` over ``spike_factor`` times, or under that part of, the median of the readings at its
-  time of day in the 7 days before.
+  time of day in the 7 days before, unless all readings of the day before were: a level that lasts
+  for a day is believed from then on.
 
 All three look at what the meter said, not at what became of it: whether a neighbour is held back
 too makes no difference. So a verdict depends on the values within `reach` and on nothing else,
-whatever order and slices they came in. A level that lasts is believed after four days, when most
-of the seven days before have it.
+whatever order and slices they came in.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ RULES = ("stuck", "jump", "level")
 
 CHANGES_HOURS = 72
 LEVEL_DAYS = 7
+LASTING_HOURS = 24
 # Fewer say too little of what is usual.
 _LEAST_CHANGES = 12
 _LEAST_DAYS = 3
@@ -108,7 +109,7 @@ def reach(limits: ReadingLimits, step: timedelta) -> Reach:
         before = max(before, timedelta(hours=CHANGES_HOURS) + step)
         after = max(after, step)
     if limits.spike_factor is not None:
-        before = max(before, timedelta(days=LEVEL_DAYS))
+        before = max(before, timedelta(days=LEVEL_DAYS, hours=LASTING_HOURS))
     return Reach(before, after)
 
 
@@ -216,11 +217,27 @@ def _jumps(
 def _off_level(
     values: np.ndarray, factor: float | None, step: timedelta, asked: np.ndarray
 ) -> np.ndarray | None:
+    import numpy as np
+
     if factor is None:
         return None
-    ratio = levels(values, step, asked)
-    broken: np.ndarray = (ratio > factor) | (ratio < 1 / factor)
-    return broken
+    far = _far(levels(values, step, asked), factor)
+    found = np.flatnonzero(far)
+    if len(found):
+        before = asked[found][:, None] - np.arange(1, timedelta(hours=LASTING_HOURS) // step + 1)
+        inside = before[before >= 0]
+        places = np.unique(inside)
+        off = np.full(len(values), np.nan)
+        known = places[np.isfinite(values[places])]
+        off[known] = _far(levels(values, step, known), factor)
+        day = np.where(before >= 0, off[np.maximum(before, 0)], np.nan)
+        far[found] = (day == 0).any(axis=1) | (2 * np.isfinite(day).sum(axis=1) < day.shape[1])
+    return far
+
+
+def _far(ratio: np.ndarray, factor: float) -> np.ndarray:
+    far: np.ndarray = (ratio > factor) | (ratio < 1 / factor)
+    return far
 
 
 def _windows(values: np.ndarray, asked: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -84,11 +84,14 @@ def test_a_reading_far_off_its_hours_usual_level_is_a_spike_at_once(factor, brea
     )
 
 
-def test_a_level_that_lasts_is_believed_after_four_days():
+def test_a_level_that_lasts_for_a_day_is_believed_from_then_on():
     values = day_curve(days=20)
     values[240:] *= 3
     found = broken(values, ReadingLimits(spike_factor=2.0))
-    assert sorted(found) == list(range(240, 240 + 4 * 24))
+    assert sorted(found) == list(range(240, 240 + 24))
+    values[240:260] = np.nan
+    found = broken(values, ReadingLimits(spike_factor=2.0))
+    assert sorted(found) == list(range(260, 272)), "too little of the day before is known"
 
 
 def test_too_short_a_past_judges_nothing():
@@ -116,7 +119,7 @@ def test_the_reach_is_that_of_the_rules_which_are_stated():
     assert reach(ReadingLimits(), HOUR).before == timedelta(0)
     assert reach(ReadingLimits(stuck_hours=6), HOUR).after == timedelta(hours=6)
     assert reach(ReadingLimits(spike_factor=2.0), HOUR).after == timedelta(0)
-    assert reach(ALL, HOUR).before == timedelta(days=7)
+    assert reach(ALL, HOUR).before == timedelta(days=8)
 
 
 cells = st.sampled_from([1.0, 1.0, 2.0, 2.5, 3.0, 40.0, -1.0, float("nan")])

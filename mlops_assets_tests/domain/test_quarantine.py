@@ -154,7 +154,7 @@ def test_a_person_releases_a_value_and_only_that_one():
 
 def test_the_windows_hold_twice_the_reach_and_many_become_one():
     far = windows(rows([1.0]).select(KEY), CIRCUITS)
-    room = timedelta(days=7, hours=3)
+    room = timedelta(days=8, hours=3)
     assert far == [(START - room, START + timedelta(days=1) + room)]
     scattered = pl.concat([rows([1.0], first=hours) for hours in range(0, 24 * 1000, 24 * 40)])
     assert len(windows(scattered.select(KEY), CIRCUITS)) == 1
