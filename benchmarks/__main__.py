@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 
-NAMES = ("audit", "contracts", "import_time", "real_readings", "replay", "rollback")
+NAMES = ("accuracy", "audit", "contracts", "import_time", "real_readings", "replay", "rollback")
 
 
 def main() -> int:
