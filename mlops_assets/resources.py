@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ServingWorkspace,
         SharedRegistry,
         Storage,
+        TableUpkeep,
     )
     from mlops_assets.settings import Settings
 
@@ -303,6 +304,24 @@ def _open_local(
     return platform
 
 
+def _upkeep(layout: HomeLayout) -> dict[str, TableUpkeep]:
+    from mlops_assets.adapters.local.delta import DeltaFolder
+    from mlops_assets.adapters.local.readings import ORDER
+    from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
+
+    tables = {
+        "quarantine": layout.quarantine,
+        "restatements": layout.restatements,
+        "predictions": layout.predictions,
+        "quality": layout.quality,
+        "hindcasts": layout.hindcasts,
+    }
+    found: dict[str, TableUpkeep] = {
+        "readings": LocalTableUpkeep(DeltaFolder(layout.readings), ORDER)
+    }
+    return found | {name: LocalTableUpkeep(DeltaFolder(path)) for name, path in tables.items()}
+
+
 def _lake(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
     from mlops_assets.adapters.local.forecast import LocalPredictionsTable
     from mlops_assets.adapters.local.journal import LocalIngestJournal
@@ -339,6 +358,7 @@ def _lake(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
         quality=LocalQualityTable(layout.quality),
         hindcasts=LocalQualityTable(layout.hindcasts),
         historian=historian,
+        upkeep=_upkeep(layout),
         engine=engine,
     )
 

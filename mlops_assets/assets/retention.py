@@ -1,19 +1,24 @@
 """Upkeep: the daily job that sweeps leftovers, and removes what the policy lets go."""
 
+from dataclasses import asdict
+
 import dagster as dg
 
 from mlops_assets.assets.home import Home
 
 
 @dg.op(
-    description="Removes what killed processes left for a day; where the policy says automatic, "
-    "also what nobody needs any more."
+    description="Joins small files of the lake's tables and checkpoints them, and removes what "
+    "killed processes left for a day; where the policy says automatic, also what nobody needs any "
+    "more."
 )
 def keep_house(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
     """Sweep always, collect where people agreed to it in the policy."""
     from mlops_assets.flows.retention import collect
+    from mlops_assets.flows.upkeep import tidy
 
     with home.explained():
+        tidied = tidy(home.platform.lake, now=home.now())
         storage, config = home.storage(), home.config()
         if config.policy.retention.automatic:
             done = collect(home.platform, config, storage, now=home.now(), remove=True)
@@ -21,7 +26,12 @@ def keep_house(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> 
         else:
             with storage.lock():
                 swept, removed = storage.sweep(home.now()), 0
-    context.add_output_metadata({"leftovers": swept, "removed": removed})
+    told = {f"lake/{name}": asdict(each) for name, each in tidied.items()}
+    context.add_output_metadata({"leftovers": swept, "removed": removed, **told})
+    if "readings" in tidied:
+        context.log_event(
+            dg.AssetObservation("readings", metadata={"upkeep": told["lake/readings"]})
+        )
     context.log.info("%s leftovers swept, %s things removed", swept, removed)
 
 

@@ -18,7 +18,8 @@ from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.readings import KEY, IngestReport
 from mlops_assets.flows.arrival import table_rows
 from mlops_assets.flows.contract import frame, log_around, settle
-from mlops_assets.flows.readings import reopen_lost, store
+from mlops_assets.flows.readings import store
+from mlops_assets.flows.upkeep import reopen_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -28,6 +28,7 @@ from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, mis
 from mlops_assets.flows.arrival import Arrival, Before, entries_of
 from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
+from mlops_assets.flows.upkeep import reopen_lost, tidy_when_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,7 @@ def ingest(
         files = zone.files()
         report = IngestReport()
         etl = _Etl(lake, config, zone, now, trained_until(), progress)
+        before = lake.readings.version() if lake.readings.exists() else 0
         reopen_lost(lake, progress)
         reopened, absent = lake.journal.reopened(), list[str]()
         for slice_id, members in lake.journal.pending().items():
@@ -88,6 +90,7 @@ def ingest(
             slice_id = slice_id_of(waiting)
             lake.journal.intend(slice_id, waiting)
             report += etl.run(slice_id, waiting)
+        tidy_when_due(lake, before, now=now)
         if absent:
             raise DataError(
                 f"a table lost rows of {len(absent)} raw files that are no longer in the landing "
@@ -101,35 +104,6 @@ def waiting_files(lake: Lake) -> tuple[RawFile, ...]:
     """Files of the landing zone that no slice has taken yet."""
     confirmed = lake.journal.confirmed()
     return tuple(file for file in lake.landing.files() if file not in confirmed)
-
-
-def reopen_lost(lake: Lake, progress: Progress | None = None) -> tuple[str, ...]:
-    """Take up again the slices that a table no longer holds, after a torn commit or a restore.
-
-    Returns:
-        Their ids. Whatever commits to the tables must call this before, under the journal's lock:
-        a new commit takes the number by which a lost one is noticed.
-    """
-    newest = {
-        "readings": lake.readings.version() if lake.readings.exists() else None,
-        "quarantine": lake.quarantine.version(),
-        "restatements": lake.restatements.version(),
-    }
-    made = lake.journal.made()
-    lost = [
-        slice_id
-        for slice_id, versions in made.items()
-        if any(_missing(version, newest[table]) for table, version in versions.items())
-    ]
-    for slice_id in sorted(lost, key=lambda each: made[each].get("readings", 0)):
-        lake.journal.reopen(slice_id)
-        if progress is not None:
-            progress.say(f"slice {slice_id} is no longer in the tables: it is read again")
-    return tuple(lost)
-
-
-def _missing(version: int, newest: int | None) -> bool:
-    return newest is None or version > newest
 
 
 def slice_id_of(files: Sequence[RawFile]) -> str:

@@ -33,6 +33,7 @@ from mlops_assets.ports.lake import (
 )
 from mlops_assets.ports.platform import Platform
 from mlops_assets.ports.retention import Storage
+from mlops_assets.ports.upkeep import TableUpkeep, Tidied
 from mlops_assets.ports.workspace import (
     DevWorkspace,
     DrillFiles,
@@ -84,6 +85,8 @@ __all__ = [
     "SharedRegistry",
     "SliceRules",
     "Storage",
+    "TableUpkeep",
+    "Tidied",
     "TrainingDataStore",
     "TrainingSlots",
     "TransformEngine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.ports.engine import LakeEngine
     from mlops_assets.ports.historian import Historian
+    from mlops_assets.ports.upkeep import TableUpkeep
 
 
 class LandingZone(Protocol):
@@ -198,4 +199,5 @@ class Lake:
     quality: QualityTable
     hindcasts: QualityTable
     historian: Callable[[], Historian]
+    upkeep: Mapping[str, TableUpkeep] = field(default_factory=dict)
     engine: LakeEngine

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalIngestJournal", "LocalReadingsTable", "LocalRowLog"]
 
-_ORDER = ["date", *KEY]
+ORDER = ("date", *KEY)
 # More runs of days than this make one window, so that a predicate stays short.
 _LONGEST_PREDICATE = 40
 
@@ -70,7 +70,7 @@ class LocalReadingsTable:
         if table is None:
             empty = pl.DataFrame(schema={**fixed_schema(), **dict.fromkeys(features, pl.Float64())})
             merged = merge(empty, rows.select(empty.columns))
-            version = self._folder.create(merged.rows.sort(_ORDER), slice_id)
+            version = self._folder.create(merged.rows.sort(ORDER), slice_id)
             return MergeResult(
                 inserted=merged.inserted,
                 updated=0,
@@ -99,7 +99,7 @@ class LocalReadingsTable:
             condition = " OR ".join(
                 f"(date >= '{first}' AND date <= '{last}')" for first, last in _runs(dates)
             )
-            version = self._folder.replace(table, merged.rows.sort(_ORDER), condition, slice_id)
+            version = self._folder.replace(table, merged.rows.sort(ORDER), condition, slice_id)
         return MergeResult(
             inserted=merged.inserted,
             updated=merged.updated,
