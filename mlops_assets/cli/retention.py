@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlops_assets.cli.option import explains
+from mlops_assets.cli.session import Refused
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -68,4 +70,81 @@ def _lines(done: Collected, removed: bool) -> list[str]:  # noqa: FBT001 private
     return lines
 
 
-COMMANDS = (gc,)
+@click.command()
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A folder of backups outside the home; what it has already is not written again.",
+)
+@explains
+def backup(session: Session, folder: Path) -> None:
+    """Copy the home to another folder, by content, while the platform may work on it."""
+    from mlops_assets.resources import backup as backups
+
+    taken = backups(session.settings, folder).take(session.now(), session.progress)
+    document = {
+        "snapshot": taken.snapshot,
+        "files": taken.files,
+        "bytes": taken.bytes,
+        "written": taken.written,
+    }
+    session.answer(
+        document,
+        [
+            (
+                f"snapshot {taken.snapshot}: {taken.files} files, {taken.bytes >> 20} MiB, "
+                f"{taken.written >> 10} KiB of it new"
+            )
+        ],
+    )
+
+
+@click.command()
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="A folder that `mlops backup` wrote.",
+)
+@click.option("--snapshot", metavar="NAME", help="Which one; the newest where none is named.")
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on although the config repository has anchored later decisions: they are lost.",
+)
+@click.option("--as", "operator", default="", metavar="PRINCIPAL", help="Who accepts the loss.")
+@click.option("--reason", default="", help="Why, for the ledger.")
+@explains
+def restore(  # noqa: PLR0917 click passes options by name
+    session: Session,
+    folder: Path,
+    snapshot: str | None,
+    accept_loss: bool,  # noqa: FBT001 click's
+    operator: str,
+    reason: str,
+) -> None:
+    """Make --home, absent or empty, of a backup, every byte checked, and say what it lacks."""
+    from mlops_assets.flows.audit import verify
+    from mlops_assets.resources import accept_loss as accept
+    from mlops_assets.resources import restore as put_back
+
+    name = put_back(session.settings, folder, snapshot, session.progress)
+    lost = accept(session.settings, operator, reason) if accept_loss else 0
+    found = verify(session.platform, now=session.now())
+    document = {"snapshot": name, "home": session.settings.home, "lost": lost, **found}
+    lines = [f"{session.settings.home}: restored from {name}", *found["problems"]]
+    if lost:
+        lines.append(f"{lost} later decisions are lost, which the ledger says from now on")
+    lines.append("`mlops rebuild` fills Dagster's database again")
+    session.answer(document, lines)
+    if not found["ok"]:
+        raise Refused(
+            f"restored, but verify found {len(found['problems'])} problem(s); where later "
+            "decisions are lost, remove it and restore with --accept-loss --as YOU --reason TEXT"
+        )
+
+
+COMMANDS = (gc, backup, restore)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 GENESIS = "0" * 64
+# The event by which people accept that a home was restored from before its newest decisions.
+RESTORED = "restored"
 MAXIMUM_LINE_BYTES = 4 * 2**20
 # Clocks of two machines may differ by this much; one that ran back further is refused.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -162,13 +164,40 @@ def anchored_heads(anchors: Sequence[str]) -> Mapping[int, frozenset[str]]:
     return heads
 
 
+def standing_heads(
+    entries: Sequence[LedgerEntry], anchors: Sequence[str]
+) -> Mapping[int, frozenset[str]]:
+    """Return the anchored hashes without those that an entry says were lost with a home.
+
+    Such an entry can only name what would have come in its place or after it.
+    """
+    heads = dict(anchored_heads(anchors))
+    for entry in entries:
+        if entry.event == RESTORED:
+            with well_formed(entry):
+                for seq, digest in entry.data["lost"]:
+                    if seq >= entry.seq:
+                        heads[seq] = heads.get(seq, frozenset()) - {digest}
+    return {seq: digests for seq, digests in heads.items() if digests}
+
+
+def lost_heads(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> list[list[int | str]]:
+    """Return what was anchored after a log's end: the entries that a restored home has lost."""
+    return [
+        [seq, digest]
+        for seq, digests in sorted(standing_heads(entries, anchors).items())
+        for digest in sorted(digests)
+        if seq >= len(entries)
+    ]
+
+
 def anchor_problems(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> tuple[str, ...]:
     """Say where a log, its chain checked, differs from what was anchored; nothing when it holds.
 
     The newest entry may still lack its anchor: a crash between the two leaves it so, and the next
     append adds it.
     """
-    heads = anchored_heads(anchors)
+    heads = standing_heads(entries, anchors)
     # In a checked chain each entry's hash is what the next one names.
     hashes = [entry.prev for entry in entries[1:]] + [hash_of(entry) for entry in entries[-1:]]
     problems = [

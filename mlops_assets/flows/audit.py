@@ -14,7 +14,7 @@ from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS
 from mlops_assets.domain.gates import judge_approval
 from mlops_assets.domain.history import History, live_difference
-from mlops_assets.domain.ledger import anchor_problems
+from mlops_assets.domain.ledger import RESTORED, anchor_problems
 from mlops_assets.domain.release import OpenRequest
 from mlops_assets.domain.retention import named_by
 from mlops_assets.flows.gates import evidence_of, missing_evidence, read_signed
@@ -52,7 +52,22 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
         manifests = dict(_manifests(platform, known, problems))
         problems += _approvals(platform, known, manifests)
         problems += _deployments(platform, entries, known, manifests)
-    return {"ok": not problems, "entries": len(entries), "problems": problems}
+    return {"ok": not problems, "entries": len(entries), "problems": problems} | _losses(entries)
+
+
+def _losses(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    """What people accepted as lost with a home, for everybody to see; nothing where nothing was."""
+    accepted = [
+        {
+            "entry": entry.seq,
+            "operator": entry.actor,
+            "reason": entry.data.get("reason"),
+            "lost": len(entry.data.get("lost", ())),
+        }
+        for entry in entries
+        if entry.event == RESTORED
+    ]
+    return {"restored": accepted} if accepted else {}
 
 
 def _anchors(platform: Platform, entries: Sequence[LedgerEntry]) -> tuple[str, ...]:

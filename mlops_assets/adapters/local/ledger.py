@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.adapters.local.files import locked, read_bytes, step, write_once
 from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.ledger import (
+    RESTORED,
     anchor_of,
     anchor_problems,
-    anchored_heads,
     following,
     line_of,
+    lost_heads,
     read_log,
+    standing_heads,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +83,25 @@ class LocalLedger:
         """All entries; a broken chain is refused by name, a line in writing is not seen yet."""
         log = read_bytes(self._log) or b""
         return self._read(log[: log.rfind(b"\n") + 1])
+
+    def accept_loss(self, operator: str, reason: str, now: datetime) -> int:
+        """Go on from a log that ends before what was anchored, as after a restore.
+
+        The entry names each lost one by number and hash for good. Returns how many there were;
+        a log that differs from its anchors in any other way is refused as ever.
+        """
+        with self._thread, locked(self._folder / ".lock"):
+            entries = self.entries()
+            lost = lost_heads(entries, self._anchored())
+            if not lost:
+                return 0
+            data = {"lost": lost, "operator": operator, "reason": reason}
+            entry = following(entries[-1], event=RESTORED, actor=operator, data=data, now=now)
+            if problems := anchor_problems([*entries, entry], self._anchored()):
+                raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
+            self._write(line_of(entry))
+            self._anchor(anchor_of(entry))
+        return len({seq for seq, _ in lost})
 
     def put(self, kind: str, name: str, data: bytes) -> bool:
         """Write ``ledger/<kind>/<name>`` once; False when the same bytes were there already."""
@@ -143,5 +164,5 @@ class LocalLedger:
             raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
         if whole < len(log):
             os.truncate(self._log, whole)
-        if entries and entries[-1].seq not in anchored_heads(anchors):
+        if entries and entries[-1].seq not in standing_heads(entries, anchors):
             self._anchor(anchor_of(entries[-1]))
