@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.domain.errors import HomeError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 
 if TYPE_CHECKING:
@@ -108,37 +108,16 @@ def storage(settings: Settings) -> Storage:
     return LocalStorage(settings.layout)
 
 
-def backup(settings: Settings, folder: Path) -> LocalBackup:
-    """Return what copies a home to a folder, while the platform works on it."""
+def backups(settings: Settings, folder: Path) -> LocalBackup:
+    """Return the backups of a home in a folder; the home may be absent where one is restored."""
     from mlops_assets.adapters.local.backup import LocalBackup
 
-    platform = open_platform(settings)
     return LocalBackup(
-        settings.layout, folder, ledger=platform.ledger.lock, etl=platform.lake.journal.lock
+        settings.layout,
+        folder,
+        ledger=lambda: open_platform(settings).ledger.lock(),  # noqa: PLW0108 may be absent
+        etl=lambda: open_platform(settings).lake.journal.lock(),  # noqa: PLW0108 likewise
     )
-
-
-def accept_loss(settings: Settings, operator: str, reason: str) -> int:
-    """Let a restored home go on without its newest decisions; returns how many it lost."""
-    from mlops_assets.adapters.local.clock import SystemClock
-    from mlops_assets.adapters.local.ledger import LocalLedger
-    from mlops_assets.domain.trust import checked_email
-
-    checked_email(operator, "the operator")
-    if not reason.strip():
-        raise UsageError("restore: accepting a loss needs a reason; say --reason TEXT")
-    config = config_repository(settings)
-    ledger = LocalLedger(settings.layout.ledger, config.anchor, config.anchored)
-    return ledger.accept_loss(operator, reason, SystemClock().now())
-
-
-def restore(
-    settings: Settings, folder: Path, snapshot: str | None, progress: Progress | None = None
-) -> str:
-    """Make the home of a snapshot; returns the snapshot's name."""
-    from mlops_assets.adapters.local.backup import restore as put_back
-
-    return put_back(folder, settings.layout, snapshot, progress)
 
 
 def config_repository(settings: Settings) -> GitConfigRepository:

@@ -10,6 +10,7 @@ import click
 
 from mlops_assets.cli.option import explains
 from mlops_assets.cli.session import Refused
+from mlops_assets.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -43,6 +44,7 @@ def _document(done: Collected, *, removed: bool) -> dict[str, Any]:
         ],
         "bytes": done.plan.bytes,
         "rows": done.rows,
+        "files": done.files,
         "swept": done.swept,
         "stays": [
             {"kind": kind, "reason": reason, "things": count}
@@ -64,7 +66,10 @@ def _lines(done: Collected, removed: bool) -> list[str]:  # noqa: FBT001 private
     total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
     lines.append(f"{verb}: {total}; {done.plan.bytes >> 20} MiB")
     if removed:
-        lines.append(f"{done.rows} rows of forecasts, {done.swept} leftovers of killed processes")
+        lines.append(
+            f"{done.rows} rows of forecasts, {done.files} replaced files of the readings table, "
+            f"{done.swept} leftovers of killed processes"
+        )
     elif done.plan.going:
         lines.append("`mlops gc --remove` removes it")
     return lines
@@ -81,7 +86,7 @@ def _lines(done: Collected, removed: bool) -> list[str]:  # noqa: FBT001 private
 @explains
 def backup(session: Session, folder: Path) -> None:
     """Copy the home to another folder, by content, while the platform may work on it."""
-    from mlops_assets.resources import backup as backups
+    from mlops_assets.resources import backups
 
     taken = backups(session.settings, folder).take(session.now(), session.progress)
     document = {
@@ -127,12 +132,18 @@ def restore(  # noqa: PLR0917 click passes options by name
     reason: str,
 ) -> None:
     """Make --home, absent or empty, of a backup, every byte checked, and say what it lacks."""
+    from mlops_assets.domain.trust import checked_email
     from mlops_assets.flows.audit import verify
-    from mlops_assets.resources import accept_loss as accept
-    from mlops_assets.resources import restore as put_back
+    from mlops_assets.resources import backups
 
-    name = put_back(session.settings, folder, snapshot, session.progress)
-    lost = accept(session.settings, operator, reason) if accept_loss else 0
+    if accept_loss:
+        checked_email(operator, "--as, who accepts the loss,")
+        if not reason.strip():
+            raise UsageError("restore: accepting a loss needs a reason; say --reason TEXT")
+    name = backups(session.settings, folder).restore(snapshot, session.progress)
+    lost = (
+        session.platform.ledger.accept_loss(operator, reason, session.now()) if accept_loss else 0
+    )
     found = verify(session.platform, now=session.now())
     document = {"snapshot": name, "home": session.settings.home, "lost": lost, **found}
     lines = [f"{session.settings.home}: restored from {name}", *found["problems"]]

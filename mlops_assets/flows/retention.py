@@ -29,7 +29,8 @@ from mlops_assets.domain.retention import (
     served_since,
 )
 from mlops_assets.flows.ledger import manifest_of
-from mlops_assets.flows.readings import data_now
+from mlops_assets.flows.model import first_readings
+from mlops_assets.flows.readings import data_now, reopen_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,16 +44,22 @@ if TYPE_CHECKING:
     from mlops_assets.ports import Endpoints, Ledger, Platform, Storage
 
 _AT_ONCE = 100
+# Replaced files of the readings table stay so long, for whoever reads an old version.
+REPLACED = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What was removed, or would be. ``swept`` counts what killed processes had left."""
+    """What was removed, or would be.
+
+    ``rows`` are of forecasts, ``files`` of the readings table's past; ``swept`` counts what killed
+    processes had left.
+    """
 
     plan: Plan
     rows: int = 0
     swept: int = 0
-    pinned: tuple[int, ...] = ()
+    files: int = 0
 
 
 def collect(
@@ -87,7 +94,19 @@ def collect(
         rows = platform.lake.predictions.drop(before=first)
         for table in (platform.lake.quality, platform.lake.hindcasts):
             table.drop(before=first)
-    return Collected(plan=wanted, rows=rows, swept=swept)
+        files = _vacuum(platform)
+    return Collected(plan=wanted, rows=rows, swept=swept, files=files)
+
+
+def _vacuum(platform: Platform) -> int:
+    """Remove old files of the readings table that no training data is pinned to."""
+    lake, store = platform.lake, platform.dev.training_data
+    with lake.journal.lock():
+        # A new commit would hide that one was lost.
+        reopen_lost(lake)
+        keys = {*platform.dev.models.circuits(), *first_readings(platform)}
+        pinned = {data.delta_version for key in keys for data in store.versions(key)}
+        return lake.readings.vacuum(pinned=pinned, older_than=REPLACED)
 
 
 def first_day(platform: Platform, config: Config, now: datetime) -> date:
@@ -174,7 +193,7 @@ class _Desk:
 
     def wanted(self, made: Claims) -> None:
         """What the config asks for now."""
-        from mlops_assets.flows.model import effective, first_readings, wanted
+        from mlops_assets.flows.model import effective, wanted
 
         firsts = first_readings(self.platform)
         for key, circuit in self.config.circuits.items():

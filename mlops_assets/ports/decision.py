@@ -25,6 +25,9 @@ class Ledger(Protocol):
     def lock(self) -> AbstractContextManager[None]:
         """Hold the ledger over a read and an append; may be nested in one process."""
 
+    def accept_loss(self, operator: str, reason: str, now: datetime) -> int:
+        """Go on from a log that ends before what was anchored; returns how many were lost."""
+
     def put(self, kind: str, name: str, data: bytes) -> bool:
         """Write ``ledger/<kind>/<name>`` once; False when the same bytes were there already."""
 

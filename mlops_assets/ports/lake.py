@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import date, datetime
+    from datetime import date, datetime, timedelta
 
     import polars as pl
 
@@ -100,6 +100,9 @@ class ReadingsTable(Protocol):
 
     def merged(self, slice_id: str) -> int | None:
         """The Delta version that holds this slice, if any."""
+
+    def vacuum(self, *, pinned: Iterable[int], older_than: timedelta) -> int:
+        """Remove files replaced so long ago, never one that a pinned version reads."""
 
     def read(
         self,

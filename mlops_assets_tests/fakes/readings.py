@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
+from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.circuit import Circuit, Config, Policy, Spec, StagePolicy
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
@@ -129,6 +129,10 @@ class FakeReadingsTable:
             changed=merged.changed,
             withdrawn=merged.withdrawn,
         )
+
+    def vacuum(self, *, pinned, older_than):
+        self.pinned = frozenset(pinned)
+        return 0
 
     def merged(self, slice_id):
         return self.slices.get(slice_id)

@@ -197,6 +197,16 @@ def test_forecasts_go_by_their_day_and_are_traced_as_long_as_they_stay(home):
     assert f"P001/C001/{first}" not in home.storage.names("prod_predictions")
 
 
+def test_the_past_of_the_readings_stays_for_all_training_data_that_stay(home):
+    home.production.send(C1, level=101.0)
+    home.edit(C1)
+    home.old()
+    home.gc()
+    kept = {data.delta_version for data in home.dev.training_data.versions(C1)}
+    assert home.production.lake.readings.pinned == kept
+    assert kept
+
+
 @pytest.mark.parametrize("count", range(6))
 def test_a_removal_killed_between_any_two_things_is_finished_by_the_next(count):
     homes = [KeptHome(C1), KeptHome(C1)]

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 from mlops_assets.adapters.local import backup as adapter
-from mlops_assets.adapters.local.backup import restore, snapshots
+from mlops_assets.adapters.local.backup import snapshots
 from mlops_assets.domain.errors import DataError, HomeError, RefusedError
 from mlops_assets.flows.audit import verify
 from mlops_assets.flows.plan import config_at
 from mlops_assets.flows.readings import ingest
 from mlops_assets.flows.rollback import rehearse
 from mlops_assets.flows.trace import trace
-from mlops_assets.resources import backup, open_platform
+from mlops_assets.resources import backups, open_platform
 from mlops_assets.settings import HomeLayout, Settings
 from mlops_assets_tests.journeys.command import mlops
 from mlops_assets_tests.journeys.product_state import product_state
@@ -31,7 +31,12 @@ def opened(home: Path, config: Path | None = None):
 
 
 def taken(home: Path, folder: Path, progress=None, now=NOW):
-    return backup(Settings(home=home, config=home / "config"), folder).take(now, progress)
+    return backups(Settings(home=home, config=home / "config"), folder).take(now, progress)
+
+
+def restore(folder: Path, layout: HomeLayout) -> str:
+    home = layout.root
+    return backups(Settings(home=home, config=home / "config"), folder).restore(None)
 
 
 def send(home: Path, number: int) -> None:
@@ -106,7 +111,7 @@ def test_a_backup_in_the_middle_of_slices_and_decisions_is_of_one_moment(demo_ho
     taken(demo_home, tmp_path / "backups", meanwhile)
     assert len(meanwhile.sections) >= 6
     elsewhere = tmp_path / "elsewhere"
-    restore(tmp_path / "backups", HomeLayout(elsewhere), None)
+    restore(tmp_path / "backups", HomeLayout(elsewhere))
     platform = opened(elsewhere)
     found = verify(platform, now=platform.clock.now())
     assert found["ok"], found["problems"]
@@ -168,13 +173,13 @@ def test_a_restore_that_was_killed_is_no_home_and_is_finished_by_the_same_again(
     with monkeypatch.context() as patched:
         patched.setattr(adapter, "write_atomic", dying)
         with pytest.raises(KeyboardInterrupt):
-            restore(folder, elsewhere, None)
+            restore(folder, elsewhere)
     with pytest.raises(HomeError):
         elsewhere.kind()
-    restore(folder, elsewhere, None)
+    restore(folder, elsewhere)
     assert product_state(elsewhere.root) == product_state(demo_home)
     with pytest.raises(HomeError, match="is not empty"):
-        restore(folder, elsewhere, None)
+        restore(folder, elsewhere)
 
 
 def test_every_damage_of_a_backup_is_found_before_it_is_a_home(demo_home, tmp_path):
@@ -189,16 +194,16 @@ def test_every_damage_of_a_backup_is_found_before_it_is_a_home(demo_home, tmp_pa
     thing.write_bytes(whole[:-1] + b"?")
     elsewhere = HomeLayout(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=f"{path} is damaged in the backup"):
-        restore(folder, elsewhere, None)
+        restore(folder, elsewhere)
     thing.unlink()
     with pytest.raises(DataError, match="is missing in the backup"):
-        restore(folder, elsewhere, None)
+        restore(folder, elsewhere)
     thing.write_bytes(whole)
-    restore(folder, elsewhere, None)
+    restore(folder, elsewhere)
     sealed = (folder / "snapshots" / name).read_bytes()
     (folder / "snapshots" / name).write_bytes(sealed.replace(b"log.jsonl", b"log.jsonx"))
     with pytest.raises(DataError, match="is damaged"):
-        restore(folder, HomeLayout(tmp_path / "other"), None)
+        restore(folder, HomeLayout(tmp_path / "other"))
 
 
 def test_decisions_newer_than_the_backup_are_told_where_an_anchor_shows_them(demo_home, tmp_path):
@@ -235,4 +240,4 @@ def test_a_folder_that_is_none_of_backups_is_refused(demo_home, tmp_path):
     with pytest.raises(DataError, match=r"holds me\.jpg, which is no backup"):
         taken(demo_home, tmp_path / "photos")
     with pytest.raises(DataError, match="holds no backup"):
-        restore(tmp_path / "photos", HomeLayout(tmp_path / "elsewhere"), None)
+        restore(tmp_path / "photos", HomeLayout(tmp_path / "elsewhere"))

@@ -118,6 +118,40 @@ class LocalBackup:
             written=self._written,
         )
 
+    def restore(self, snapshot: str | None, progress: Progress | None = None) -> str:
+        """Make the home of a snapshot, the newest where none is named; returns its name.
+
+        Every byte is checked against its digest. A restore that was killed is finished by the same
+        one again: the home's description is written last.
+
+        Raises:
+            DataError: a file of the backup is missing or damaged, or there is no such snapshot.
+            HomeError: something else is there already.
+        """
+        folder, layout = self._folder, self._layout
+        names = [name.removesuffix(".json") for name in snapshots(folder)]
+        if not names:
+            raise DataError(f"{folder}: holds no backup: name a folder that `mlops backup` wrote")
+        if snapshot is not None and snapshot not in names:
+            raise DataError(f"{folder}: has no snapshot {snapshot}; the newest is {names[-1]}")
+        name = snapshot or names[-1]
+        digest, files = _read(folder, f"{name}.json")
+        description = layout.home_file.relative_to(layout.root).as_posix()
+        if description not in files:
+            raise DataError(f"{folder}: snapshot {name} is of a home that was not finished")
+        _claim(layout, digest)
+        if progress is not None:
+            progress.begin(f"restoring {name}", len(files))
+        for file in sorted(files.values(), key=lambda one: (one.path == description, one.path)):
+            _put(folder, layout.root / file.path, file)
+            if progress is not None:
+                progress.advance(file.path)
+        for made in layout.folders():
+            made.mkdir(parents=True, exist_ok=True)
+        (layout.root / _MARK).unlink()
+        flush_folder(layout.root)
+        return name
+
     def _sections(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is copied, in the reverse of the order in which it is written."""
         layout = self._layout
@@ -253,42 +287,6 @@ def snapshots(folder: Path) -> list[str]:
     if not found.is_dir():
         return []
     return sorted(path.name for path in found.iterdir() if _SNAPSHOT.fullmatch(path.name))
-
-
-def restore(
-    folder: Path, layout: HomeLayout, snapshot: str | None, progress: Progress | None = None
-) -> str:
-    """Make a home of a snapshot, the newest where none is named; returns its name.
-
-    Every byte is checked against its digest. A restore that was killed is finished by the same one
-    again: the home's description is written last.
-
-    Raises:
-        DataError: a file of the backup is missing or damaged, or there is no such snapshot.
-        HomeError: something else is there already.
-    """
-    names = [name.removesuffix(".json") for name in snapshots(folder)]
-    if not names:
-        raise DataError(f"{folder}: holds no backup: name a folder that `mlops backup` wrote")
-    if snapshot is not None and snapshot not in names:
-        raise DataError(f"{folder}: has no snapshot {snapshot}; the newest is {names[-1]}")
-    name = snapshot or names[-1]
-    digest, files = _read(folder, f"{name}.json")
-    _claim(layout, digest)
-    description = layout.home_file.relative_to(layout.root).as_posix()
-    if description not in files:
-        raise DataError(f"{folder}: snapshot {name} is of a home that was not finished")
-    if progress is not None:
-        progress.begin(f"restoring {name}", len(files))
-    for file in sorted(files.values(), key=lambda one: (one.path == description, one.path)):
-        _put(folder, layout.root / file.path, file)
-        if progress is not None:
-            progress.advance(file.path)
-    for made in layout.folders():
-        made.mkdir(parents=True, exist_ok=True)
-    (layout.root / _MARK).unlink()
-    flush_folder(layout.root)
-    return name
 
 
 def _claim(layout: HomeLayout, digest: str) -> None:

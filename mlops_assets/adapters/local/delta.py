@@ -29,7 +29,8 @@ from mlops_assets.adapters.local.files import make_folder, step
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import timedelta
     from pathlib import Path
 
 _T = TypeVar("_T")
@@ -195,6 +196,34 @@ class DeltaFolder:
         if table.transaction_version(slice_id) is None:
             return None
         return self._flushed(table, slice_id)
+
+    def vacuum(self, pinned: Iterable[int], older_than: timedelta) -> int:
+        """Remove data files that were replaced so long ago and that no pinned version reads.
+
+        Returns:
+            How many went. A pinned version whose commits are gone is no reason to keep files.
+        """
+        return self.commit(lambda: self._vacuum(sorted(set(pinned)), older_than))
+
+    def _vacuum(self, pinned: list[int], older_than: timedelta) -> int:
+        table = self.open()
+        if table is None:
+            return 0
+        hours = int(older_than.total_seconds() // 3600)
+        keep = [version for version in pinned if version <= table.version()]
+        # The library names files again that went long ago; for those alone no commit is made.
+        named = table.vacuum(hours, enforce_retention_duration=False, keep_versions=keep)
+        gone = [name for name in named if (self.path / name).exists()]
+        if gone:
+            table.vacuum(
+                hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                post_commithook_properties=HOOKS,
+                keep_versions=keep,
+            )
+            self._flushed(table, None)
+        return len(gone)
 
     def upkeep(self, table: DeltaTable) -> None:
         """Put on the disk what the library did to a table by itself."""

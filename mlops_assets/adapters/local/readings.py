@@ -109,6 +109,10 @@ class LocalReadingsTable:
             withdrawn=merged.withdrawn,
         )
 
+    def vacuum(self, *, pinned: Iterable[int], older_than: timedelta) -> int:
+        """Remove files replaced so long ago, never one that a pinned version reads."""
+        return self._folder.vacuum(pinned, older_than)
+
     def merged(self, slice_id: str) -> int | None:
         """The Delta version that holds this slice, if any."""
         table = self._folder.open()

@@ -123,6 +123,10 @@ class SparkReadingsTable:
         """The Delta version that holds this slice, if any."""
         return self._reads.merged(slice_id)
 
+    def vacuum(self, *, pinned: Iterable[int], older_than: timedelta) -> int:
+        """Remove files replaced so long ago, never one that a pinned version reads."""
+        return self._reads.vacuum(pinned=pinned, older_than=older_than)
+
     def read(
         self,
         *,

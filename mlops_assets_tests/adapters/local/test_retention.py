@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.adapters.local import retention
+from mlops_assets.adapters.local.readings import LocalReadingsTable
 from mlops_assets.adapters.local.retention import LocalStorage
+from mlops_assets.domain.errors import DataError
 from mlops_assets.settings import HomeLayout
+from mlops_assets_tests.fakes.readings import readings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 THINGS = {
@@ -125,3 +128,19 @@ def test_other_peoples_temporary_files_stay(storage, tmp_path):
     file = write(tmp_path / "tmp" / "somebody-elses" / "x", age=timedelta(days=9))
     storage.sweep(NOW)
     assert file.exists()
+
+
+def test_a_vacuum_keeps_what_a_pinned_version_reads_and_frees_the_rest(root):
+    table = LocalReadingsTable(root / "lake" / "readings")
+    versions = [
+        table.merge(readings([number] * 48), slice_id=f"s{number}").delta_version
+        for number in range(4)
+    ]
+    before = {version: table.read(version=version) for version in versions}
+    assert table.vacuum(pinned=[versions[1]], older_than=timedelta(days=90)) == 0
+    assert table.vacuum(pinned=[versions[1]], older_than=timedelta(0)) > 0
+    assert table.read().equals(before[versions[3]])
+    assert table.read(version=versions[1]).equals(before[versions[1]])
+    with pytest.raises(DataError):
+        table.read(version=versions[0])
+    assert table.vacuum(pinned=[versions[1]], older_than=timedelta(0)) == 0
