@@ -202,6 +202,8 @@ def request(session: Session, release_id: str, stage: Stage, requester: str) -> 
     )
     if missing:
         raise Refused(f"{release_id}: {stage}: {len(missing)} reason(s) why nobody can sign yet")
+    if "@" in requester:
+        session.hint(f"{requester} asked for it, so somebody else must sign")
 
 
 @release.command()

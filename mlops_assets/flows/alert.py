@@ -283,7 +283,7 @@ def _approvals(state: _State) -> Iterator[Alert]:
 def signers(
     platform: Platform, config: Config, view: ReleaseView, request: OpenRequest, *, now: datetime
 ) -> tuple[str, ...]:
-    """Return who may still sign a request: by role, with a valid key, and not what they wrote."""
+    """Return who may still sign: by role, with a valid key, and neither its author nor asker."""
     trust = trust_at(platform.config)
     manifest = manifest_of(platform.ledger, view)
     with_key = set()
@@ -291,13 +291,15 @@ def signers(
         with suppress(RefusedError):
             with_key.add(trust.signer(key, now).principal)
     wrote: frozenset[str] = frozenset()
-    if four_eyes(platform.ledger.entries(), config.policy) == "required":
+    wrote_counts = four_eyes(platform.ledger.entries(), config.policy) == "required"
+    if wrote_counts:
         wrote = authors_of(platform, manifest, trust).people
+    asked = {request.requester} if wrote_counts else set()
     roles = set(stage_policy(config, request.stage).roles)
     return tuple(
         sorted(
             person
-            for person in with_key - wrote - set(request.approvals)
+            for person in with_key - wrote - set(request.approvals) - asked
             if trust.roles(person) & roles
         )
     )

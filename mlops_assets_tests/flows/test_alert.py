@@ -114,7 +114,7 @@ def test_a_request_goes_to_those_who_may_sign_with_the_one_command(home):
     home.request(made, "production", ENGINEER)
     (told,) = home.raised()
     assert told.kind == "approval_requested"
-    assert told.owners == (AUTHOR, ENGINEER, MANAGER)
+    assert told.owners == (AUTHOR, MANAGER)
     assert told.command == (
         f"mlops release approve {made} --stage production --key ~/.ssh/id_ed25519"
     )
@@ -129,6 +129,12 @@ def test_who_wrote_the_change_is_not_asked_to_sign_it(home):
     home.edit(C1, author=AUTHOR)
     home.request(home.tested(C1), "production")
     assert home.raised()[0].owners == (ENGINEER, MANAGER)
+
+
+def test_with_four_eyes_off_who_asked_may_sign_too():
+    home = Watched(four_eyes="off")
+    home.request(home.create(), "registry", ENGINEER)
+    assert ENGINEER in home.raised()[0].owners
 
 
 def test_a_lost_key_is_not_asked_for(home):
