@@ -7,10 +7,12 @@ Dagster's assets and the command line get the same `Platform` from here.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
+from urllib.parse import unquote, urlsplit
 
-from mlops_assets.domain.errors import HomeError
+from mlops_assets.domain.errors import HomeError, UsageError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         Platform,
         Progress,
         ReadingsTable,
+        RowLog,
         ServingWorkspace,
         SharedRegistry,
         Storage,
@@ -374,6 +377,42 @@ def _lake(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
         upkeep=_upkeep(layout),
         engine=engine,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLake:
+    """The parts of a lake that one slice needs."""
+
+    landing: LandingZone
+    readings: ReadingsTable
+    quarantine: RowLog
+    engine: LakeEngine
+
+
+def open_slice_lake(raw: str, readings: str, quarantine: str, sessions: SparkSessions) -> SliceLake:
+    """Return what a job on Spark needs of a lake whose parts lie at these URIs.
+
+    Raises:
+        UsageError: a URI is of no backend that this installation has.
+    """
+    from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
+    from mlops_assets.engines.spark.lake import SparkLakeEngine
+    from mlops_assets.engines.spark.readings import SparkReadingsTable
+
+    table = LocalReadingsTable(_local_path(readings))
+    return SliceLake(
+        landing=landing_zone(_local_path(raw)),
+        readings=SparkReadingsTable(table, readings, sessions),
+        quarantine=LocalRowLog(_local_path(quarantine), "quarantine"),
+        engine=SparkLakeEngine(sessions),
+    )
+
+
+def _local_path(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc:
+        raise UsageError(f"{uri}: is no file:///PATH, which is all that a local lake has")
+    return Path(unquote(parts.path))
 
 
 def _dev(layout: HomeLayout) -> DevWorkspace:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.arrivals import last_arrivals, log_schema, together
+from mlops_assets.domain.arrivals import last_arrivals, log_schema, refusals, together
 from mlops_assets.domain.declared import parse_declared
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.raw_file import RawFileError, parse
@@ -125,6 +125,15 @@ def table_rows(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
             pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("ingested_at"),
         )
     )
+
+
+def quarantine_entries(part: Part, facts: Iterable[FileFact]) -> pl.DataFrame:
+    """Return what the quarantine learns of a slice, without its id."""
+    import polars as pl
+
+    refused = {fact.path: fact.refused for fact in facts if fact.refused}
+    whole = refusals(refused).with_columns(pl.lit("refused").alias("state"))
+    return entries_of([part.entries, whole])
 
 
 def entries_of(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.arrivals import refusals, restatements
+from mlops_assets.domain.arrivals import restatements
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.freshness import (
     KEYS_CHECKED,
@@ -25,7 +25,7 @@ from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.quarantine import last_stuck, standing
 from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
-from mlops_assets.flows.arrival import Arrival, Before, entries_of
+from mlops_assets.flows.arrival import Arrival, Before, quarantine_entries
 from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
 from mlops_assets.flows.upkeep import reopen_lost, tidy_when_due
@@ -184,8 +184,7 @@ class _Etl:
 
         part = arrived.part
         refused = {fact.path: fact.refused for fact in arrived.facts if fact.refused}
-        whole = refusals(refused).with_columns(pl.lit("refused").alias("state"))
-        entries = entries_of([part.entries, whole])
+        entries = quarantine_entries(part, arrived.facts)
         told = entries.filter(pl.col("state") == "refused")
         counts = Counter(_counted(told["reason"].to_list())) + Counter(part.held)
         report = IngestReport(

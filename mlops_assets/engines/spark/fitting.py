@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     Outcome = tuple[CircuitKey, FitResult | str]
 
 
+_CANCEL_SECONDS = 0.5
+
+
 class SparkFittingEngine:
     """Bounded parallel fits, each a task of one circuit; the session is held while it fits.
 
@@ -165,10 +168,11 @@ class _Crew:
         """End what still runs; nothing new begins."""
         with self._lock:
             self._waiting = iter(())
-        if any(thread.is_alive() for thread in self._threads):
-            self._session.sparkContext.cancelJobGroup(self._group)
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                # A task that a thread was about to hand in when we looked is met the next time.
+                self._session.sparkContext.cancelJobGroup(self._group)
+                thread.join(_CANCEL_SECONDS)
 
     def _run(self) -> None:
         while True:

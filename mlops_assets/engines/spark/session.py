@@ -96,7 +96,7 @@ class SparkSessions:
     """The one session of this process, held by whoever works on it.
 
     Args:
-        master: where it runs.
+        master: where it runs; empty for wherever this process was submitted to.
         start: what starts it instead of this module, such as Dagster's `PySparkResource`.
     """
 
@@ -138,9 +138,10 @@ class SparkSessions:
 
             if (active := SparkSession.getActiveSession()) is not None:
                 return _prepared(active), False
-        check_installed()
+        if self.master:
+            check_installed()
         try:
-            wanted = configuration(self.master)
+            wanted = configuration(self.master) if self.master else {}
             if "spark.executorEnv.PYTHONPATH" in wanted:
                 # Executors on this machine run this interpreter, whatever `python3` is there.
                 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

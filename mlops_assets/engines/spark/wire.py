@@ -14,23 +14,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from mlops_assets.domain.circuit import Spec
-from mlops_assets.domain.contract import ReadingLimits
+from mlops_assets.domain import circuit, contract, identifiers, source
 from mlops_assets.domain.evaluation import Backtest, Metrics
 from mlops_assets.domain.forecast import Issue, Issued
-from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import CandidateScore, FitJob, FitResult, ForecastValues
-from mlops_assets.domain.readings import Series
+from mlops_assets.domain.readings import RawFile, Series
 from mlops_assets.domain.slice import FileFact, Part
+from mlops_assets.ports import MergeResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CLASSES: Mapping[str, type[Any]] = {
+    name: each
+    for module in (circuit, contract, identifiers, source)
+    for name, each in vars(module).items()
+    if isinstance(each, type) and is_dataclass(each)
+} | {
     each.__name__: each
     for each in (
-        *(Backtest, CandidateScore, CircuitKey, FileFact, FitJob, FitResult, ForecastValues),
-        *(Issue, Issued, Metrics, Part, ReadingLimits, Series, Spec),
+        *(Backtest, CandidateScore, FileFact, FitJob, FitResult, ForecastValues, Issue, Issued),
+        *(MergeResult, Metrics, Part, RawFile, Series),
     )
 }
 
