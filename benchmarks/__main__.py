@@ -7,7 +7,17 @@ import importlib
 import json
 import sys
 
-NAMES = ("accuracy", "audit", "contracts", "import_time", "real_readings", "replay", "rollback")
+NAMES = (
+    "accuracy",
+    "audit",
+    "contracts",
+    "forecast_reads",
+    "import_time",
+    "real_readings",
+    "replay",
+    "rollback",
+    "slices",
+)
 
 
 def main() -> int:
