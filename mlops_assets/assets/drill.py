@@ -23,6 +23,20 @@ def try_every_way_back(context: dg.OpExecutionContext, home: dg.ResourceParam[Ho
         }
     )
     context.log.info("%s ways back tried in %.3f s", len(found.targets), found.seconds)
+    # Where people look at what is live, and where Dagster draws numbers over time.
+    context.log_event(
+        dg.AssetObservation(
+            "production_deployment",
+            description=f"rollback drill: {len(found.targets)} ways back tried, "
+            f"{len(found.broken)} broken",
+            metadata={
+                "rollback_drill_seconds": found.seconds,
+                "rollback_drill_circuits": len(found.targets),
+                "rollback_drill_broken": len(found.broken),
+                "rollback_drill_file": file,
+            },
+        )
+    )
     if not found.ok:
         key, why = min(found.broken.items())
         count = len(found.broken)
