@@ -7,7 +7,7 @@ SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants faults
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants faults malformed
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -92,6 +92,10 @@ lives: $(STAMP)
 # 200 races of two releases for one circuit, and 50 of one with itself.
 races: $(STAMP)
 	MLOPS_RACES=200 $(BIN)/python -m pytest mlops_assets_tests/journeys/test_race.py -s -p no:randomly
+
+# 10,000 malformed raw files, config files and model files each: about ten minutes of one core.
+malformed: $(STAMP)
+	$(BIN)/python -m mlops_assets_tests.malformed
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 MODIFIED = "modified_at"
 SEEN = "seen"
-_NAME = re.compile(r"(\d{8})\.parquet")
-_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?$"
+_NAME = re.compile(r"([0-9]{8})\.parquet")
+_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?$"
 
 
 def newest_drawing(paths: Iterable[str], folder: str) -> str | None:

@@ -10,13 +10,18 @@ semicolons or tabs, thousands commas or decimal commas, day-first or month-first
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.local_time import to_utc
+from mlops_assets.domain.raw_parquet import (
+    TEXT_LIMIT,
+    UnreadableError,
+    column_names,
+    read_columns,
+)
 from mlops_assets.domain.stamps import Stamps, parse_stamps
 
 if TYPE_CHECKING:
@@ -28,15 +33,18 @@ if TYPE_CHECKING:
 
 REQUIRED = ("plant_id", "circuit_id", "timestamp", "value")
 NOTHING = ("", "na", "n/a", "nan", "null", "none", "missing", "empty", "-")
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
-_DECIMAL_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$"
+_THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$"
+_DECIMAL_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+),[0-9]+$"
 # 1,234 may be either. These can only be the one: two groups, or a point; 0,234.
 _SURELY_THOUSANDS = (
-    r"^[+-]?\d{1,3}(,\d{3}){2,}(\.\d*)?$|^[+-]?\d{1,3},\d{3}\.\d*$"
-    r"|^[+-]?\d+\.(\d{1,2}|\d{4,})$"
+    r"^[+-]?[0-9]{1,3}(,[0-9]{3}){2,}(\.[0-9]*)?$|^[+-]?[0-9]{1,3},[0-9]{3}\.[0-9]*$"
+    r"|^[+-]?[0-9]+\.([0-9]{1,2}|[0-9]{4,})$"
 )
-_SURELY_DECIMAL = r"^[+-]?0\d*,\d+$"
-_TEXT_LIMIT = 200
+_SURELY_DECIMAL = r"^[+-]?0[0-9]*,[0-9]+$"
+_DAY = 86_400
+# Seconds since 1970 of the first and the last moment that a calendar has.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_LARGEST = 2**63 - 1
 
 
 class RawFileError(DataError):
@@ -112,29 +120,15 @@ class _Table:
 
 def _read_parquet(data: bytes, features: Sequence[str]) -> _Table:
     import polars as pl
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        wanted, unknown = _choose(file.schema_arrow.names, features)
-        frame = pl.from_arrow(file.read(columns=wanted))
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        MemoryError,
-        pl.exceptions.PolarsError,
-    ) as error:
-        if isinstance(error, RawFileError):
-            raise
-        detail = str(error).splitlines()[0][:_TEXT_LIMIT] if str(error) else type(error).__name__
-        raise RawFileError("unreadable_file", f"no readable Parquet: {detail}") from error
-    if not isinstance(frame, pl.DataFrame):
-        raise RawFileError("unreadable_file", "no readable Parquet: it is no table")
+        wanted, unknown = _choose(column_names(data), features)
+        frame = read_columns(data, wanted)
+    except UnreadableError as error:
+        raise RawFileError("unreadable_file", f"no readable Parquet: {error}") from error
     lines = pl.Series("row", range(1, len(frame) + 1), dtype=pl.Int64)
     broken = pl.DataFrame(schema={"row": pl.Int64, "value_text": pl.String})
-    return _Table(frame.select(wanted), lines, unknown, broken)
+    return _Table(frame, lines, unknown, broken)
 
 
 def _read_csv(data: bytes, features: Sequence[str]) -> _Table:
@@ -159,7 +153,7 @@ def _read_csv(data: bytes, features: Sequence[str]) -> _Table:
             numbers.append(number)
             cells.append([fields[place] for place in places])
         else:
-            broken.append((number, line[:_TEXT_LIMIT]))
+            broken.append((number, line[:TEXT_LIMIT]))
     frame = pl.DataFrame(cells, schema=dict.fromkeys(wanted, pl.String), orient="row").with_columns(
         pl.all().str.strip_chars()
     )
@@ -192,7 +186,7 @@ def _choose(header: Sequence[str], features: Sequence[str]) -> tuple[list[str], 
     wanted = [*REQUIRED, *(name for name in features if name in header)]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if missing := [name for name in REQUIRED if name not in header]:
-        found = ", ".join(header)[:_TEXT_LIMIT]
+        found = ", ".join(header)[:TEXT_LIMIT]
         raise RawFileError("missing_column", f"{', '.join(missing)} (the file has {found})")
     if ambiguous := [name for name in twice if name in wanted]:
         raise RawFileError("double_column", f"{', '.join(ambiguous)} comes more than once")
@@ -223,8 +217,8 @@ def _typed(table: _Table, features: Sequence[str], assumed: DateOrder, form: For
     written = pl.DataFrame(
         [
             lines.filter(unread),
-            _text(texts["timestamp"]).str.head(_TEXT_LIMIT).alias("timestamp_text"),
-            _text(texts["value"]).str.head(_TEXT_LIMIT).alias("value_text"),
+            _text(texts["timestamp"]).alias("timestamp_text"),
+            _text(texts["value"]).alias("value_text"),
         ]
     )
     rows = rows.join(written, on="row", how="left", maintain_order="left")
@@ -257,14 +251,29 @@ def _stamps(column: pl.Series, assumed: DateOrder, form: Form) -> Stamps:
         return parse_stamps(column, assumed, form.dates)
     local = pl.repeat(value=True, n=len(column), eager=True)
     if isinstance(column.dtype, pl.Datetime):
-        moments = column.dt.cast_time_unit("us")
+        moments = _possible(column).dt.cast_time_unit("us")
         if column.dtype.time_zone is not None:
             return Stamps(moments.dt.convert_time_zone("UTC"), ~local, "iso")
     elif column.dtype == pl.Date:
-        moments = column.cast(pl.Datetime("us"))
+        moments = _possible(column).cast(pl.Datetime("us"))
     else:
         moments = pl.Series(column.name, [None] * len(column), dtype=pl.Datetime("us"))
     return Stamps(moments.dt.replace_time_zone("UTC"), local, "iso")
+
+
+def _possible(column: pl.Series) -> pl.Series:
+    """Dates and stamps of the years 1 to 9999; the others would overflow, and are none."""
+    import polars as pl
+
+    number = column.to_physical().cast(pl.Int64)
+    units = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+    if isinstance(column.dtype, pl.Datetime):
+        unit = units[column.dtype.time_unit]
+        first, last = _FIRST_SECOND * unit, _LAST_SECOND * unit
+    else:
+        first, last = _FIRST_SECOND // _DAY, _LAST_SECOND // _DAY
+    inside = number.is_between(max(first, -_LARGEST), min(last, _LARGEST))
+    return column.zip_with(inside, pl.Series([None], dtype=column.dtype))
 
 
 def _numbers(column: pl.Series, form: Form, *, decimal_commas: bool) -> tuple[pl.Series, pl.Series]:
@@ -310,6 +319,21 @@ def _finite(column: pl.Series) -> pl.Series:
 
 
 def _text(column: pl.Series) -> pl.Series:
+    """What stands in a column, cut; of nested values only their type."""
     import polars as pl
 
-    return column.cast(pl.String, strict=False)
+    kind = column.dtype
+    if isinstance(kind, pl.Datetime) or kind == pl.Date:
+        physical = column.to_physical().cast(pl.String)
+        text = _possible(column).cast(pl.String)
+        text = text.zip_with(text.is_not_null(), physical)
+    elif kind.is_temporal():
+        text = column.to_physical().cast(pl.String)
+    elif kind == pl.Binary:
+        text = column.bin.encode("hex")
+    elif kind.is_nested() or kind == pl.Object:
+        text = pl.Series(column.name, [str(kind)], dtype=pl.String).new_from_index(0, len(column))
+        text = text.zip_with(column.is_not_null(), pl.Series([None], dtype=pl.String))
+    else:
+        text = column.cast(pl.String, strict=False)
+    return text.str.head(TEXT_LIMIT).alias(column.name)

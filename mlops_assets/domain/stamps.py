@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 DateOrder = Literal["day", "month"]
 
+# Not the shorthand for digits, which takes those of every script.
 _TIME = (
-    r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"(?:\s*(?P<half>[AaPp][Mm]))?)?\s*(?P<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
+    r"(?:[T ]+(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:\s*(?P<half>[AaPp][Mm]))?)?\s*(?P<offset>Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?$"
 )
-_ISO = r"^(?P<year>\d{4})(?P<mark>[-/.])(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})" + _TIME
-_LOCAL = r"^(?P<a>\d{1,2})(?P<mark>[-/.])(?P<b>\d{1,2})[-/.](?P<year>\d{4})" + _TIME
+_ISO = r"^(?P<year>[0-9]{4})(?P<mark>[-/.])(?P<a>[0-9]{1,2})[-/.](?P<b>[0-9]{1,2})" + _TIME
+_LOCAL = r"^(?P<a>[0-9]{1,2})(?P<mark>[-/.])(?P<b>[0-9]{1,2})[-/.](?P<year>[0-9]{4})" + _TIME
 _MONTHS = 12
 
 
@@ -45,8 +46,8 @@ def parse_stamps(
 
     written = column.unique().drop_nulls()
     text = pl.DataFrame({"text": written}).with_columns(stamp=pl.col("text").str.strip_chars())
-    iso = text.filter(pl.col("stamp").str.contains(r"^\d{4}[-/.]"))
-    local = text.filter(pl.col("stamp").str.contains(r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"))
+    iso = text.filter(pl.col("stamp").str.contains(r"^[0-9]{4}[-/.]"))
+    local = text.filter(pl.col("stamp").str.contains(r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}"))
     parts = local.select("text", pl.col("stamp").str.extract_groups(_LOCAL)).unnest("stamp")
     order = (declared or _order(parts)) if len(parts) else "iso"
     day, month = ("a", "b") if (order or assumed) == "day" else ("b", "a")

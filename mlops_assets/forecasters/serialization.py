@@ -112,7 +112,7 @@ def _document(data: bytes, name: str) -> dict[str, Any]:
         raise ModelError(f"{name}: is not a model's JSON document: train it again") from error
     if form != MODEL_FORMAT:
         raise ModelError(
-            f"{name}: format {form!r}, this mlops reads {MODEL_FORMAT}: train it again"
+            f"{name}: format {form!r:.40}, this mlops reads {MODEL_FORMAT}: train it again"
         )
     return dict(document)
 
