@@ -56,11 +56,24 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
             raise MlopsError("no readings yet: put raw files into lake/raw and `mlops ingest`")
         return f"newest reading {newest.isoformat()}"
 
+    def tables() -> str:
+        versions, problems = list[str](), list[str]()
+        for name, table in platform.lake.upkeep.items():
+            try:
+                if (version := table.version()) is not None:
+                    versions.append(f"{name} {version}")
+            except MlopsError as error:
+                problems.append(str(error))
+        if problems:
+            raise MlopsError("; ".join(problems))
+        return f"newest commits are whole: {', '.join(versions) or 'no table yet'}"
+
     questions = {
         "tools": tools,
         "space": space,
         "config": config,
         "ledger": ledger,
+        "tables": tables,
         "readings": readings,
     }
     verdicts = tuple(_ask(name, question) for name, question in questions.items())

@@ -23,6 +23,9 @@ class Tidied:
 class TableUpkeep(Protocol):
     """Upkeep of one Delta table; nothing of it changes a row, and each step may be repeated."""
 
+    def version(self) -> int | None:
+        """The newest version; None where there is no table, TornCommitError where it is torn."""
+
     def tidy(self, *, now: datetime) -> Tidied | None:
         """Join small files of past days, checkpoint, sweep; None where there is no table."""
 

@@ -63,6 +63,11 @@ class LocalTableUpkeep:
         self._folder = folder
         self._order = list(order)
 
+    def version(self) -> int | None:
+        """The newest version; None where there is no table, TornCommitError where it is torn."""
+        table = self._folder.open()
+        return None if table is None else int(table.version())
+
     def tidy(self, *, now: datetime) -> Tidied | None:
         """Join small files, checkpoint, sweep; None where there is no table."""
         table = self._folder.open()
