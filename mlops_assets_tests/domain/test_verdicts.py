@@ -45,15 +45,15 @@ LOSS = "WAPE 5.50 % against 5.00 % of the incumbent: worse by 10.00 % on 28 comm
 BESIDE = "at least 7.00 % with 95 % confidence; "
 
 VERDICTS = {
-    "evidence": (judge_evidence(()), yes("evidence", "complete, every digest verified")),
-    "no evidence": (judge_evidence(("metrics",)), no("evidence", "missing: metrics")),
+    "evidence": (lambda: judge_evidence(()), yes("evidence", "complete, every digest verified")),
+    "no evidence": (lambda: judge_evidence(("metrics",)), no("evidence", "missing: metrics")),
     "lineage": (
-        judge_lineage(None),
+        lambda: judge_lineage(None),
         yes("lineage", "readings, training data, model and release fit, recomputed from storage"),
     ),
-    "no lineage": (judge_lineage(("a -> b", "c")), no("lineage", "broken at a -> b: c")),
+    "no lineage": (lambda: judge_lineage(("a -> b", "c")), no("lineage", "broken at a -> b: c")),
     "skill": (
-        judge_skill(0.05, 0.1, 0.5),
+        lambda: judge_skill(0.05, 0.1, 0.5),
         yes(
             "skill",
             "skill 0.500 is at least the minimum 0.500: WAPE 5.00 % against 10.00 % of the "
@@ -61,7 +61,7 @@ VERDICTS = {
         ),
     ),
     "the floor's own skill": (
-        judge_skill(0.0, 0.0, 0.0),
+        lambda: judge_skill(0.0, 0.0, 0.0),
         yes(
             "skill",
             "skill 0.000 is at least the minimum 0.000: WAPE 0.00 % against 0.00 % of the "
@@ -69,7 +69,7 @@ VERDICTS = {
         ),
     ),
     "skill that may be less than nothing": (
-        judge_skill(0.06, 0.05, -0.25),
+        lambda: judge_skill(0.06, 0.05, -0.25),
         yes(
             "skill",
             "skill -0.200 is at least the minimum -0.250: WAPE 6.00 % against 5.00 % of the "
@@ -77,7 +77,7 @@ VERDICTS = {
         ),
     ),
     "no skill against a floor without error": (
-        judge_skill(0.1, 0.0, 0.0),
+        lambda: judge_skill(0.1, 0.0, 0.0),
         no(
             "skill",
             "skill -inf is below the minimum 0.000: WAPE 10.00 % against 0.00 % of the "
@@ -85,20 +85,20 @@ VERDICTS = {
         ),
     ),
     "skill of no number": (
-        judge_skill(float("nan"), 0.1, 0.0),
+        lambda: judge_skill(float("nan"), 0.1, 0.0),
         no("skill", "WAPE nan against 0.1 is no number"),
     ),
     "no champion": (
-        judge_champion(0.1, None, 0.0),
+        lambda: judge_champion(0.1, None, 0.0),
         yes("champion", "no live model could be compared: there is none, or it learned from these "
             "days"),
     ),
     "a champion of no number": (
-        judge_champion(0.1, float("inf"), 0.0),
+        lambda: judge_champion(0.1, float("inf"), 0.0),
         no("champion", "WAPE 0.1 against inf is no number"),
     ),
     "a champion within the margin": (
-        judge_champion(0.051, 0.05, 0.025),
+        lambda: judge_champion(0.051, 0.05, 0.025),
         yes(
             "champion",
             "WAPE 5.10 % against 5.00 % of the incumbent: worse by 2.00 %; within the margin "
@@ -106,7 +106,7 @@ VERDICTS = {
         ),
     ),
     "a champion exactly at the margin": (
-        judge_champion(0.75, 0.5, 0.5),
+        lambda: judge_champion(0.75, 0.5, 0.5),
         yes(
             "champion",
             "WAPE 75.00 % against 50.00 % of the incumbent: worse by 50.00 %; within the margin "
@@ -114,7 +114,7 @@ VERDICTS = {
         ),
     ),
     "a champion by a lower bound": (
-        judge_champion(0.06, 0.05, 0.02, 0.05),
+        lambda: judge_champion(0.06, 0.05, 0.02, 0.05),
         no(
             "champion",
             "WAPE 6.00 % against 5.00 % of the incumbent: worse by 20.00 %, at least 5.00 % with "
@@ -122,7 +122,7 @@ VERDICTS = {
         ),
     ),
     "a champion as good as one without error": (
-        judge_champion(0.0, 0.0, 0.0),
+        lambda: judge_champion(0.0, 0.0, 0.0),
         yes(
             "champion",
             "WAPE 0.00 % against 0.00 % of the incumbent: worse by 0.00 %; within the margin "
@@ -130,27 +130,27 @@ VERDICTS = {
         ),
     ),
     "a champion that lost": (
-        champion(LOST, 0.01),
+        lambda: champion(LOST, 0.01),
         no("champion", f"{LOSS}{BESIDE}significantly over the margin 2.00 % "
            "(p 0.0100, limit 0.05)"),
     ),
     "a champion that lost at the limit": (
-        champion(LOST, 0.05),
+        lambda: champion(LOST, 0.05),
         no("champion", f"{LOSS}{BESIDE}significantly over the margin 2.00 % "
            "(p 0.0100, limit 0.05)"),
     ),
     "a champion that lost by chance": (
-        champion(LOST, 0.3, 51),
+        lambda: champion(LOST, 0.3, 51),
         yes("champion", f"{LOSS}{BESIDE}not significantly over the margin 2.00 % "
             "(p 0.0100, 0.3000 beside 51 circuits, limit 0.05)"),
     ),
     "a champion beside one more": (
-        champion(LOST, 0.02, 2),
+        lambda: champion(LOST, 0.02, 2),
         no("champion", f"{LOSS}{BESIDE}significantly over the margin 2.00 % "
            "(p 0.0100, 0.0200 beside 2 circuits, limit 0.05)"),
     ),
     "a champion on few origins": (
-        champion(FEW, None),
+        lambda: champion(FEW, None),
         yes(
             "champion",
             "WAPE 5.50 % against 5.00 % of the incumbent: worse by 2.00 % on 4 common origins, "
@@ -158,79 +158,80 @@ VERDICTS = {
         ),
     ),
     "coverage": (
-        judge_coverage(0.96, 0.9, blocks=True),
+        lambda: judge_coverage(0.96, 0.9, blocks=True),
         yes("coverage", "the 95 % interval held 96.00 % of the actuals, which is at least "
             "90.00 %"),
     ),
     "too little coverage": (
-        judge_coverage(0.7, 0.9, blocks=False),
+        lambda: judge_coverage(0.7, 0.9, blocks=False),
         no("coverage", "the 95 % interval held 70.00 % of the actuals, which is below 90.00 %",
            blocking=False),
     ),
     "no coverage": (
-        judge_coverage(None, 0.9, blocks=True),
+        lambda: judge_coverage(None, 0.9, blocks=True),
         no("coverage", "the 95 % interval could not be tried: there are too few days to learn it "
            "from"),
     ),
-    "base": (judge_base({}), yes("base", "what is live is what the release replaces")),
+    "base": (lambda: judge_base({}), yes("base", "what is live is what the release replaces")),
     "another base": (
-        judge_base({"P1/C2": "b", "P1/C1": "a"}),
+        lambda: judge_base({"P1/C2": "b", "P1/C1": "a"}),
         no("base", "P1/C1: a; P1/C2: b; create a new release"),
     ),
     "one signature": (
-        judge_approval("registry", approved=["a@b.c"], quorum=1, refused=()),
+        lambda: judge_approval("registry", approved=["a@b.c"], quorum=1, refused=()),
         yes("registry_approval", "signed by a@b.c, 1 of 1 needed"),
     ),
     "one signature where none is asked for": (
-        judge_approval("registry", approved=["a@b.c"], quorum=0, refused=()),
+        lambda: judge_approval("registry", approved=["a@b.c"], quorum=0, refused=()),
         yes("registry_approval", "signed by a@b.c, 1 of 1 needed"),
     ),
     "signatures that do not count": (
-        judge_approval("production", approved=["b@b.c", "a@b.c"], quorum=3, refused=["x", "y"]),
+        lambda: judge_approval("production", approved=["b@b.c", "a@b.c"], quorum=3, refused=["x", "y"]),
         no("production_approval", "signed by a@b.c, b@b.c, 2 of 3 needed; does not count: x; y"),
     ),
     "no test": (
-        judge_test(None, []), no("test_validation", "the test stage has not been run")
+        lambda: judge_test(None, []), no("test_validation", "the test stage has not been run")
     ),
     "a test": (
-        judge_test({"P1/C1": [YES, YES]}, ["P1/C1"]),
+        lambda: judge_test({"P1/C1": [YES, YES]}, ["P1/C1"]),
         yes("test_validation", "1 circuit: 2 checks passed"),
     ),
     "a test that failed": (
-        judge_test({"P1/C1": [NO, NO], "P1/C2": [YES]}, ["P1/C1", "P1/C2"]),
+        lambda: judge_test({"P1/C1": [NO, NO], "P1/C2": [YES]}, ["P1/C1", "P1/C2"]),
         no("test_validation", "P1/C1: skill: bad, skill: bad"),
     ),
     "a test of nobody": (
-        judge_test({}, ["P1/C1"]),
+        lambda: judge_test({}, ["P1/C1"]),
         no("test_validation", "P1/C1: no gate was asked, and silence opens nothing"),
     ),
     "no rollback plan": (
-        judge_rollback_plan(None), no("rollback_plan", "no rollback plan was made")
+        lambda: judge_rollback_plan(None), no("rollback_plan", "no rollback plan was made")
     ),
     "a rollback plan": (
-        judge_rollback_plan({}), yes("rollback_plan", "dry-run: no way back is broken")
+        lambda: judge_rollback_plan({}), yes("rollback_plan", "dry-run: no way back is broken")
     ),
     "a broken rollback plan": (
-        judge_rollback_plan({"P1/C2": "b", "P1/C1": "a"}),
+        lambda: judge_rollback_plan({"P1/C2": "b", "P1/C1": "a"}),
         no("rollback_plan", "P1/C1: a; P1/C2: b"),
     ),
-    "one circuit": (over_circuits("g", {"P1/C1": YES}), yes("g", "1 circuit: good")),
+    "one circuit": (lambda: over_circuits("g", {"P1/C1": YES}), yes("g", "1 circuit: good")),
     "two circuits": (
-        over_circuits("g", {"P1/C1": YES, "P1/C2": YES}), yes("g", "2 circuits: every one passes")
+        lambda: over_circuits("g", {"P1/C1": YES, "P1/C2": YES}), yes("g", "2 circuits: every one passes")
     ),
     "a circuit that fails": (
-        over_circuits("g", {"P1/C2": NO, "P1/C1": WARNS}),
+        lambda: over_circuits("g", {"P1/C2": NO, "P1/C1": WARNS}),
         no("g", "P1/C1: so so; P1/C2: bad"),
     ),
     "a circuit that warns": (
-        over_circuits("g", {"P1/C1": WARNS, "P1/C2": YES}),
+        lambda: over_circuits("g", {"P1/C1": WARNS, "P1/C2": YES}),
         no("g", "P1/C1: so so", blocking=False),
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "expected"), VERDICTS.values(), ids=VERDICTS)
-def test_a_verdict_says_all_it_has_to_say(said, expected):
+@pytest.mark.parametrize(("judged", "expected"), VERDICTS.values(), ids=VERDICTS)
+def test_a_verdict_says_all_it_has_to_say(judged, expected):
+    said = judged()
     assert said == expected
     assert type(said.passed) is bool
 
