@@ -30,7 +30,8 @@ from mlops_assets.domain.retention import (
 )
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.model import first_readings
-from mlops_assets.flows.readings import data_now, reopen_lost
+from mlops_assets.flows.readings import data_now
+from mlops_assets.flows.upkeep import reopen_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
