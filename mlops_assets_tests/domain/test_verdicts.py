@@ -186,7 +186,9 @@ VERDICTS = {
         yes("registry_approval", "signed by a@b.c, 1 of 1 needed"),
     ),
     "signatures that do not count": (
-        lambda: judge_approval("production", approved=["b@b.c", "a@b.c"], quorum=3, refused=["x", "y"]),
+        lambda: judge_approval(
+            "production", approved=["b@b.c", "a@b.c"], quorum=3, refused=["x", "y"]
+        ),
         no("production_approval", "signed by a@b.c, b@b.c, 2 of 3 needed; does not count: x; y"),
     ),
     "no test": (
@@ -216,7 +218,8 @@ VERDICTS = {
     ),
     "one circuit": (lambda: over_circuits("g", {"P1/C1": YES}), yes("g", "1 circuit: good")),
     "two circuits": (
-        lambda: over_circuits("g", {"P1/C1": YES, "P1/C2": YES}), yes("g", "2 circuits: every one passes")
+        lambda: over_circuits("g", {"P1/C1": YES, "P1/C2": YES}),
+        yes("g", "2 circuits: every one passes")
     ),
     "a circuit that fails": (
         lambda: over_circuits("g", {"P1/C2": NO, "P1/C1": WARNS}),
