@@ -26,7 +26,7 @@ from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.readings import FIXED, KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     import polars as pl
@@ -227,43 +227,63 @@ def _judged(
     raw: pl.DataFrame, keys: pl.DataFrame, circuits: Mapping[CircuitKey, Circuit]
 ) -> pl.DataFrame:
     """Return the rows whose verdict the keys may change, with the reason where it is a no."""
+    import numpy as np
     import polars as pl
 
-    changed = {
-        name: part["timestamp"].to_physical().to_numpy()
-        for name, part in keys.partition_by("plant_id", "circuit_id", as_dict=True).items()
-    }
-    parts = [raw.clear().with_columns(pl.lit(None, dtype=pl.String).alias("reason"))]
-    for name, part in raw.partition_by("plant_id", "circuit_id", as_dict=True).items():
-        circuit = circuits.get(CircuitKey(str(name[0]), str(name[1])))
-        if circuit is not None and name in changed:
-            parts.append(_judged_circuit(part, changed[name], circuit))
-    return pl.concat(parts).with_columns(
-        reason=pl.when(pl.col("_released").is_null())
-        .then("reason")
-        .when(~pl.col("_released"))
-        .then(pl.lit(WITHHELD))
+    causes = dict(_stretches(keys.sort(KEY)))
+    changed = keys.sort(KEY)["timestamp"].to_physical().to_numpy()
+    stamps, values = raw["timestamp"].to_physical().to_numpy(), raw["value"].to_numpy()
+    asked, codes = np.zeros(len(raw), dtype=bool), np.zeros(len(raw), dtype=np.int8)
+    # Plain arrays: a frame for each circuit would cost more than all that is judged.
+    for key, here in _stretches(raw):
+        circuit = circuits.get(key)
+        if circuit is not None and key in causes:
+            part = changed[causes[key]]
+            asked[here], codes[here] = _judged_circuit(stamps[here], values[here], part, circuit)
+    reasons = pl.Series("reason", [None, *RULES], dtype=pl.String).gather(codes[asked].tolist())
+    return (
+        raw.filter(pl.Series(asked))
+        .with_columns(reasons)
+        .with_columns(
+            reason=pl.when(pl.col("_released").is_null())
+            .then("reason")
+            .when(~pl.col("_released"))
+            .then(pl.lit(WITHHELD))
+        )
     )
 
 
-def _judged_circuit(part: pl.DataFrame, changed: np.ndarray, circuit: Circuit) -> pl.DataFrame:
-    import numpy as np
+def _stretches(rows: pl.DataFrame) -> Iterator[tuple[CircuitKey, slice]]:
+    """Return where the rows of each circuit lie in sorted ones."""
     import polars as pl
+
+    begin = 0
+    counts = rows.group_by("plant_id", "circuit_id", maintain_order=True).agg(pl.len())
+    for plant, circuit, count in counts.iter_rows():
+        yield CircuitKey(plant, circuit), slice(begin, begin + count)
+        begin += count
+
+
+def _judged_circuit(
+    stamps: np.ndarray, values: np.ndarray, changed: np.ndarray, circuit: Circuit
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row of a circuit whether it is asked for, and its verdict."""
+    import numpy as np
 
     step = circuit.spec.step
     width = step // timedelta(microseconds=1)
     far = reach(circuit.spec.limits, step)
-    places = part["timestamp"].to_physical().to_numpy() // width
+    places = stamps // width
     causes = np.unique(changed // width)
     # A verdict at place p is asked where some cause lies in p - before .. p + after.
     first = np.searchsorted(causes, places - far.before // step, side="left")
     last = np.searchsorted(causes, places + far.after // step, side="right")
-    asked = np.flatnonzero(last > first)
+    asked = last > first
     grid = np.full(int(places[-1] - places[0]) + 1, np.nan)
-    grid[places - places[0]] = part["value"].to_numpy()
-    broken = verdicts(grid, circuit.spec.limits, step, places[asked] - places[0])
-    reasons = pl.Series("reason", [None, *RULES], dtype=pl.String).gather(broken.tolist())
-    return part[asked].with_columns(reasons)
+    grid[places - places[0]] = values
+    codes = np.zeros(len(stamps), dtype=np.int8)
+    codes[asked] = verdicts(grid, circuit.spec.limits, step, places[asked] - places[0])
+    return asked, codes
 
 
 def _entries(judged: pl.DataFrame, features: list[str]) -> pl.DataFrame:
