@@ -9,7 +9,7 @@ from mlops_assets.domain import lifecycle
 from mlops_assets.domain.deployment import history
 from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.flows.rollback import rehearse, rollback
+from mlops_assets.flows.rollback import rehearse, resume, rollback
 from mlops_assets_tests.fakes.killed import KilledError, Writes, trap
 from mlops_assets_tests.fakes.release import AUTHOR, ENGINEER, MANAGER, VIEWER, ReleaseHome
 from mlops_assets_tests.flows import release_model
@@ -249,6 +249,9 @@ class Life:
         if NEXT.get(r.state) == stage:
             self.sign(r, stage)
         release = self.ids[r.number]
+        # The trap counts swaps of the deployment, so no rollback may be finished on the way.
+        resume(self.home.platform)
+        self.model.finish(self.model.unfinished)
 
         def ours():
             undo = trap(self.home, stage, stop, moves)
@@ -303,7 +306,17 @@ class Life:
         self.do(f"rollback {keys} to {to}", ours, lambda: self.model.rollback(keys, to))
 
     def rollback_left_dead(self) -> None:
-        """A rollback dies after some plants, and is left so."""
+        """A rollback dies after some plants; at times a signed release comes next."""
+        next_one = None
+        if self.chance.random() < 0.4:
+            self.edit()
+            self.create()
+            next_one = self.model.releases[-1] if self.model.releases else None
+            for stage in ("registry", "test"):
+                if next_one is not None and NEXT.get(next_one.state) == stage:
+                    self.advance(next_one)
+            if next_one is not None and NEXT.get(next_one.state) == "production":
+                self.sign(next_one, "production")
         keys, moves, reason = self.some(), self.chance.randrange(3), f"step {len(self.told)}"
         endpoints = self.home.production.prod.endpoints
         swap, left = endpoints.swap, [moves]
@@ -334,6 +347,9 @@ class Life:
             endpoints.swap = swap
         moved = self.model.rollback(keys, moves=moves)
         self.happened["rollback left dead"] += bool(moved)
+        if next_one is not None:
+            self.agree()
+            self.promote(next_one, "production")
 
     # --- comparing ----------------------------------------------------------------------------
 

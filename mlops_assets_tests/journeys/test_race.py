@@ -22,35 +22,17 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.flows import release
 from mlops_assets.flows.audit import verify
 from mlops_assets.flows.plan import config_at
-from mlops_assets.resources import open_platform
-from mlops_assets.settings import Settings
-from mlops_assets_tests.journeys.people import approve, commit
+from mlops_assets_tests.journeys.people import (
+    approve,
+    created,
+    opened,
+    promoted,
+    retired_and_back,
+)
 
 SEED = 20250417
 RACES = int(os.environ.get("MLOPS_RACES", "10"))
 C1, C2 = CircuitKey("P001", "C001"), CircuitKey("P001", "C002")
-STAGES = ("registry", "test", "production")
-
-
-def opened(root):
-    """A platform of its own on a home, as every process has one."""
-    return open_platform(Settings.find(root, None, {}, root))
-
-
-def promoted(root, made, *stages):
-    """Take a release through stages, signed where people sign."""
-    for stage in stages:
-        if stage != "test":
-            approve(root, made, stage)
-        platform = opened(root)
-        release.promote(platform, config_at(platform), made, stage, now=platform.clock.now())
-
-
-def created(root, *circuits):
-    """Cut a release."""
-    platform = opened(root)
-    made, _ = release.create(platform, config_at(platform), circuits, now=platform.clock.now())
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +40,7 @@ def rivals(made_demo, tmp_path_factory):
     """A home in which two circuits were retired, and two signed releases want the first back."""
     root = Path(tmp_path_factory.mktemp("rivals") / "home")
     shutil.copytree(made_demo[0], root, symlinks=True)
-    config = root / "config"
-    master = (config / "plants_circuits.yml").read_text()
-    kept = {key: (config / "plants" / f"{key}.yml").read_bytes() for key in (C1, C2)}
-    (config / "plants_circuits.yml").write_text(master.replace("C001, C002, C003", "C003"))
-    for key in kept:
-        (config / "plants" / f"{key}.yml").unlink()
-    commit(config, "Retire two circuits")
-    promoted(root, created(root, C1, C2), *STAGES)
-    (config / "plants_circuits.yml").write_text(master)
-    for key, text in kept.items():
-        (config / "plants" / f"{key}.yml").write_bytes(text)
-    commit(config, "Bring them back")
+    retired_and_back(root, C1, C2)
     both, one = created(root, C1, C2), created(root, C1)
     for made in (both, one):
         promoted(root, made, "registry", "test")
