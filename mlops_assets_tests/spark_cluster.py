@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mlops_assets.engines.spark.session import SparkSessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKERS = 2
+# Short-lived: what the second compiler would gain is less than what it takes.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 _START_SECONDS = 120
 
 
@@ -42,6 +46,7 @@ def cluster(folder: Path) -> Iterator[str]:
         "SPARK_WORKER_DIR": str(folder / "work"),
         "SPARK_LOCAL_DIRS": str(folder / "local"),
         "PYSPARK_PYTHON": sys.executable,
+        "JDK_JAVA_OPTIONS": JAVA,
     }
     processes: list[subprocess.Popen] = []
 
@@ -93,5 +98,7 @@ def await_text(log: Path, text: str, times: int) -> None:
 def held_sessions(address: str) -> Iterator[SparkSessions]:
     """Sessions whose one session lives as long as the cluster, so that a JVM starts once."""
     sessions = SparkSessions(address)
-    with sessions.session():
-        yield sessions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", JAVA)
+        with sessions.session():
+            yield sessions

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.domain.errors import HomeError
-from mlops_assets.settings import HomeLayout, Settings
+from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.settings import HomeLayout, LocalEngine, Settings, SparkEngine
 
 
 def test_the_home_is_what_is_given_else_the_variable_else_beside_us(tmp_path):
@@ -81,3 +81,15 @@ def test_an_interrupted_init_says_how_to_go_on(tmp_path):
     layout.intent_file.write_text("{}")
     with pytest.raises(HomeError, match="was interrupted here: run the same command again"):
         layout.kind()
+
+
+def test_heavy_work_runs_here_unless_the_environment_names_spark(tmp_path):
+    def engine(**environ):
+        return Settings.find(None, None, environ, tmp_path).engine
+
+    assert engine() == engine(MLOPS_ENGINE="local") == LocalEngine()
+    assert engine(MLOPS_ENGINE="spark") == SparkEngine("local[*]")
+    master = "spark://127.0.0.1:7077"
+    assert engine(MLOPS_ENGINE="spark", MLOPS_SPARK_MASTER=master) == SparkEngine(master)
+    with pytest.raises(UsageError, match=r"'flink': it is local \(the default\) or spark"):
+        engine(MLOPS_ENGINE="flink")
