@@ -8,6 +8,7 @@ import dagster as dg
 
 from mlops_assets.assets.events import Fact, check_specs
 from mlops_assets.assets.partitions import circuits, each, every
+from mlops_assets.domain.canonical import moment_text
 
 if TYPE_CHECKING:
     from mlops_assets.domain.manifest import Entry, Manifest
@@ -90,8 +91,10 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
 
 
 def signers(view: ReleaseView, stage: Stage) -> tuple[str, ...] | None:
-    """Return who approved a stage of a release, None when nobody did."""
-    names = {
-        each.principal for each in view.signed if each.stage == stage and each.decision == "approve"
-    }
-    return tuple(sorted(names)) or None
+    """Return who approved a stage of a release and when, None when nobody did."""
+    said = [
+        f"{signed.principal} at {moment_text(signed.at)}"
+        for signed in view.signed
+        if signed.stage == stage and signed.decision == "approve"
+    ]
+    return tuple(sorted(said)) or None

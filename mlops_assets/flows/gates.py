@@ -148,9 +148,8 @@ def _proved(
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Judge what is kept of one circuit's model, and return its proof."""
     models = platform.dev.models
-    missing = missing_evidence(platform, entry)
+    missing, proof = missing_evidence(platform, entry), dict[str, Any]()
     reviewed = Verdict(GATE, passed=False, reason="its evidence is incomplete")
-    proof: dict[str, Any] = {}
     if not missing:
         try:
             _check_model(entry, models)
