@@ -63,9 +63,7 @@ def done_of(data: bytes) -> Done:
     return Done(**decode(data))
 
 
-def run(
-    raw: str, readings: str, quarantine: str, order: Order, sessions: SparkSessions
-) -> Done:
+def run(raw: str, readings: str, quarantine: str, order: Order, sessions: SparkSessions) -> Done:
     """Settle and merge one slice of the lake at these places."""
     import polars as pl
 
