@@ -111,7 +111,7 @@ def release(  # noqa: PLR0917 click passes options by name
         now=session.now(),
         trained_until=lambda: trained_until(platform.dev.training_data, config.circuits),
     )
-    _tell(session, done, f"{done.entered} rows are readings now")
+    _tell(session, done, f"readings now: {done.entered}")
 
 
 @quarantine.command()
@@ -143,7 +143,7 @@ def hold(  # noqa: PLR0917 click passes options by name
         now=session.now(),
         trained_until=lambda: trained_until(platform.dev.training_data, config.circuits),
     )
-    _tell(session, done, f"{done.withdrawn} readings are held back now")
+    _tell(session, done, f"held back now: {done.withdrawn}")
 
 
 def _choice(
@@ -181,7 +181,7 @@ def _tell(session: Session, done: Decision, line: str) -> None:
     }
     lines = [line, *(f"left as they are: {count} {why}" for why, count in done.refused.items())]
     if done.restated:
-        lines.append(f"{done.restated} of them models learned from: `mlops restatements`")
+        lines.append(f"models learned from {done.restated} of them: `mlops restatements`")
     session.answer(document, lines)
 
 
