@@ -7,7 +7,16 @@ import dagster as dg
 
 from mlops_assets.assets.events import EventWriter, Fact, check_specs, picture, stored_versions
 from mlops_assets.assets.home import Home, RunProgress
-from mlops_assets.assets.partitions import SELECTION, chosen, circuits, days, every, named, newest
+from mlops_assets.assets.partitions import (
+    SELECTION,
+    chosen,
+    circuits,
+    days,
+    every,
+    keys_of,
+    named,
+    newest,
+)
 from mlops_assets.assets.quality import incidents_by_circuit, quality_fact, quality_verdicts, scored
 from mlops_assets.domain.forecast import CircuitForecast, ForecastReport
 from mlops_assets.domain.gates import Verdict
@@ -148,7 +157,7 @@ def daily_forecast(
     Checks of circuits are logged where they fail, or passed again: a fleet's daily green says
     nothing that the metadata does not.
     """
-    keys = [CircuitKey.parse(text) for text in named(context)] or None
+    keys = keys_of(named(context)) or None
     writer = EventWriter(context)
     with home.explained():
         day = date.fromisoformat(context.partition_key)

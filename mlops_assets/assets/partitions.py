@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.identifiers import CircuitKey, IdentifierError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,18 @@ def chosen(context: dg.AssetExecutionContext) -> tuple[CircuitKey, ...]:
             "no circuit was chosen: materialize partitions; of a range the first comes first",
             allow_retries=False,
         )
-    return tuple(sorted(CircuitKey.parse(text) for text in texts))
+    return keys_of(texts)
+
+
+def keys_of(texts: Iterable[str]) -> tuple[CircuitKey, ...]:
+    """Return the circuits that a run's partitions or config name, sorted.
+
+    Dagster hands on whatever was typed into a tag; what is no circuit fails the step in one line.
+    """
+    try:
+        return tuple(sorted({CircuitKey.parse(text) for text in texts}))
+    except IdentifierError as error:
+        raise dg.Failure(f"this run's circuits: {error}", allow_retries=False) from error
 
 
 def named(context: dg.AssetExecutionContext) -> list[str]:
@@ -79,7 +90,7 @@ def meant(context: dg.AssetExecutionContext) -> tuple[CircuitKey, ...]:
     subset = data.target_subset.partitions_subsets_by_asset_key.get(asset)
     if subset is None:
         return own
-    return tuple(sorted({*own, *(CircuitKey.parse(key) for key in subset.get_partition_keys())}))
+    return tuple(sorted({*own, *keys_of(subset.get_partition_keys())}))
 
 
 def add_circuits(instance: dg.DagsterInstance, keys: Sequence[CircuitKey]) -> None:

@@ -1,15 +1,16 @@
 """One run covers exactly the circuits that were chosen, neighbours or not."""
 
-from __future__ import annotations
-
 import dagster as dg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.assets.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
+    SELECTION,
     add_circuits,
+    chosen,
     circuits,
     launch_on,
 )
@@ -71,3 +72,21 @@ def test_circuits_are_added_once_and_in_order(tmp_path):
             "P002/C001",
             "P001/C001",
         ]
+
+
+@dg.asset(partitions_def=circuits, config_schema=SELECTION)
+def asks_for_its_circuits(context: dg.AssetExecutionContext) -> None:
+    chosen(context)
+
+
+@pytest.mark.parametrize("key", ["C001", "P001/C001\n", "../C001", "\uff30001/C001", "P001/C001/x"])
+def test_what_is_no_circuit_fails_the_step_in_one_line(key):
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(circuits.name), [key])
+        result = dg.materialize(
+            [asks_for_its_circuits], instance=instance, partition_key=key, raise_on_error=False
+        )
+    (failure,) = result.get_step_failure_events()
+    data = failure.step_failure_data
+    assert data.user_failure_data.description.startswith("this run's circuits: ")
+    assert "\n" not in data.user_failure_data.description
