@@ -100,14 +100,17 @@ def collect(
 
 
 def _vacuum(platform: Platform) -> int:
-    """Remove old files of the readings table that no training data is pinned to."""
+    """Remove replaced files of the lake's tables, of the readings none that training data need."""
     lake, store = platform.lake, platform.dev.training_data
     with lake.journal.lock():
         # A new commit would hide that one was lost.
         reopen_lost(lake)
         keys = {*platform.dev.models.circuits(), *first_readings(platform)}
         pinned = {data.delta_version for key in keys for data in store.versions(key)}
-        return lake.readings.vacuum(pinned=pinned, older_than=REPLACED)
+        files = lake.readings.vacuum(pinned=pinned, older_than=REPLACED)
+        # Nothing is pinned to a version of the others.
+        others = [table for name, table in lake.upkeep.items() if name != "readings"]
+        return files + sum(table.vacuum(keep=(), older_than=REPLACED) for table in others)
 
 
 def first_day(platform: Platform, config: Config, now: datetime) -> date:

@@ -1,4 +1,4 @@
-"""Upkeep of the lake's tables: joined files, checkpoints, leftovers, and files nobody needs.
+"""Upkeep of the lake's tables: joined files, checkpoints, leftovers, and slices that were lost.
 
 A daily job does it, and a slice does it every `EVERY` commits of the readings, so that a home
 without a scheduler does not grow slower.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from mlops_assets.ports import Lake, Progress, Tidied
 
@@ -35,18 +34,6 @@ def tidy_when_due(lake: Lake, before: int, *, now: datetime) -> dict[str, Tidied
 def _tidy(lake: Lake, now: datetime) -> dict[str, Tidied]:
     done = {name: table.tidy(now=now) for name, table in lake.upkeep.items()}
     return {name: each for name, each in done.items() if each is not None}
-
-
-def vacuum(
-    lake: Lake, *, pinned: Mapping[str, Sequence[int]], older_than: timedelta
-) -> dict[str, int]:
-    """Remove files that neither recent versions nor the pinned ones of each table need."""
-    with lake.journal.lock():
-        reopen_lost(lake)
-        return {
-            name: table.vacuum(keep=pinned.get(name, ()), older_than=older_than)
-            for name, table in lake.upkeep.items()
-        }
 
 
 def reopen_lost(lake: Lake, progress: Progress | None = None) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ CHANGING = {
 # Functions that change the disk without a step of their own, and why no kill in them matters.
 WITHOUT_STEP = {
     "alert.py:_write": "a line of what was told; the next reader drops half of one",
+    "backup.py:restore": "makes a new home, of no use before its mark is gone; repeated whole",
     "config.py:create": "makes the folder of the config repository, then git commits",
     "files.py:_build_folder": "builds below a temporary name, between two steps",
     "files.py:_remove": "takes away temporary names",
@@ -52,6 +53,8 @@ WITHOUT_STEP = {
     "retention.py:_remove": "takes away what has a temporary name",
     "retention.py:sweep": "takes away what nobody reads, again when it is repeated",
     "delta.py:add_numbers": "calls add_columns, which has a step",
+    "readings.py:vacuum": "calls the table's own function, which has a step",
+    "upkeep.py:vacuum": "calls the table's own function, which has a step",
 }
 
 

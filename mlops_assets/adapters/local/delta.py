@@ -200,6 +200,8 @@ class DeltaFolder:
     def vacuum(self, pinned: Iterable[int], older_than: timedelta) -> int:
         """Remove data files that were replaced so long ago and that no pinned version reads.
 
+        Files that a killed writer left and no commit names go with them.
+
         Returns:
             How many went. A pinned version whose commits are gone is no reason to keep files.
         """
@@ -212,14 +214,16 @@ class DeltaFolder:
         hours = int(older_than.total_seconds() // 3600)
         keep = [version for version in pinned if version <= table.version()]
         # The library names files again that went long ago; for those alone no commit is made.
-        named = table.vacuum(hours, enforce_retention_duration=False, keep_versions=keep)
+        named = table.vacuum(hours, enforce_retention_duration=False, keep_versions=keep, full=True)
         gone = [name for name in named if (self.path / name).exists()]
         if gone:
+            step("delta.vacuum", self.path)
             table.vacuum(
                 hours,
                 dry_run=False,
                 enforce_retention_duration=False,
                 post_commithook_properties=HOOKS,
+                full=True,
                 keep_versions=keep,
             )
             self._flushed(table, None)

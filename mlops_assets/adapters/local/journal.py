@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.local.files import locked, read_bytes, remove_file, write_atomic
@@ -27,6 +28,25 @@ _ALONE = 64
 _NEW = 1 << 62
 
 
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A slice as its document tells it; ``versions`` are those of the tables that hold it."""
+
+    files: tuple[RawFile, ...]
+    versions: dict[str, int]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> _Slice:
+        tables = {"readings": document["delta_version"], **document.get("logs", {})}
+        versions = {name: int(version) for name, version in tables.items() if version is not None}
+        return cls(_files(document), versions)
+
+    def document(self, slice_id: str) -> dict[str, Any]:
+        logs = {name: v for name, v in self.versions.items() if name != "readings"}
+        more = {"delta_version": self.versions.get("readings"), "logs": logs}
+        return _document(slice_id, self.files, **more)
+
+
 class LocalIngestJournal:
     """``intents/SLICE.json`` until the slice is in the table, then ``slices/SLICE.json``.
 
@@ -38,24 +58,19 @@ class LocalIngestJournal:
         self._intents = folder / "intents"
         self._slices = folder / "slices"
         self._gathered = folder / "slices.json"
+        self._read_before: tuple[object, dict[str, _Slice]] = (None, {})
 
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
-        return frozenset(
-            file for document in self._documents().values() for file in _files(document)
-        )
+        return frozenset(file for each in self._confirmed().values() for file in each.files)
 
     def made(self) -> dict[str, dict[str, int]]:
         """By confirmed slice, the version of each table that holds a part of it."""
-        versions = {}
-        for slice_id, document in self._documents().items():
-            tables = {"readings": document["delta_version"], **document.get("logs", {})}
-            versions[slice_id] = {name: int(v) for name, v in tables.items() if v is not None}
-        return versions
+        return {slice_id: each.versions for slice_id, each in self._confirmed().items()}
 
     def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
         """Say what the next merge will hold."""
-        write_atomic(self._intents / f"{slice_id}.json", _written(slice_id, files))
+        write_atomic(self._intents / f"{slice_id}.json", _text(_document(slice_id, files)))
 
     def pending(self) -> dict[str, tuple[RawFile, ...]]:
         """Intents not yet confirmed, by slice id."""
@@ -71,14 +86,14 @@ class LocalIngestJournal:
         self, slice_id: str, delta_version: int | None, *, logs: Mapping[str, int] | None = None
     ) -> None:
         """Close an intent; repeating it changes nothing."""
-        if slice_id not in self._documents():
+        if slice_id not in self._confirmed():
             name = f"{slice_id}.json"
             files = _files(_read(self._intents / name))
             more = {"delta_version": delta_version, "logs": dict(logs or {})}
-            write_atomic(self._slices / name, _written(slice_id, files, **more))
+            write_atomic(self._slices / name, _text(_document(slice_id, files, **more)))
         self.withdraw(slice_id)
         if len(list(self._slices.glob("*.json"))) > _ALONE:
-            self._gather(self._documents())
+            self._gather(self._confirmed())
 
     def withdraw(self, slice_id: str) -> None:
         """Forget an intent of which nothing was merged."""
@@ -86,12 +101,12 @@ class LocalIngestJournal:
 
     def reopen(self, slice_id: str) -> None:
         """Make a confirmed slice pending again: a table has lost its part of it."""
-        documents = self._documents()
-        if (document := documents.pop(slice_id, None)) is None:
+        slices = self._confirmed()
+        if (lost := slices.pop(slice_id, None)) is None:
             return
-        again = _written(slice_id, _files(document), again=document["delta_version"] or 0)
-        write_atomic(self._intents / f"{slice_id}.json", again)
-        self._gather(documents)
+        again = _document(slice_id, lost.files, again=lost.versions.get("readings", 0))
+        write_atomic(self._intents / f"{slice_id}.json", _text(again))
+        self._gather(slices)
         remove_file(self._slices / f"{slice_id}.json")
 
     @contextmanager
@@ -99,7 +114,7 @@ class LocalIngestJournal:
         """Hold the ETL against other slices of this home."""
         with locked(self._folder / ".lock"):
             left = [path.stem for path in self._intents.glob("*.json")]
-            for slice_id in set(left) & set(self._documents() if left else ()):
+            for slice_id in set(left) & set(self._confirmed() if left else ()):
                 # Confirmed by a process that was killed before it closed the intent.
                 self.withdraw(slice_id)
             yield
@@ -107,32 +122,44 @@ class LocalIngestJournal:
     def _open(self) -> dict[str, dict[str, Any]]:
         """Intents that are not confirmed: those reopened first, in the order they were made in."""
         paths = sorted(self._intents.glob("*.json"))
-        confirmed = self._documents() if paths else {}
+        confirmed = self._confirmed() if paths else {}
         found = {path.stem: _read(path) for path in paths if path.stem not in confirmed}
         return dict(sorted(found.items(), key=lambda item: item[1].get("again", _NEW)))
 
-    def _documents(self) -> dict[str, dict[str, Any]]:
+    def _confirmed(self) -> dict[str, _Slice]:
         """Every confirmed slice by its id."""
-        gathered = _read(self._gathered)["slices"] if self._gathered.exists() else []
-        documents = {document["slice"]: document for document in gathered}
-        return documents | {path.stem: _read(path) for path in self._slices.glob("*.json")}
+        alone = {path.stem: _Slice.of(_read(path)) for path in self._slices.glob("*.json")}
+        return self._gathered_slices() | alone
 
-    def _gather(self, documents: Mapping[str, dict[str, Any]]) -> None:
+    def _gathered_slices(self) -> dict[str, _Slice]:
+        """The slices of the one file, which is read once for as long as it stays the same."""
+        try:
+            stat = self._gathered.stat()
+        except FileNotFoundError:
+            return {}
+        state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if self._read_before[0] != state:
+            documents = _read(self._gathered)["slices"]
+            slices = {document["slice"]: _Slice.of(document) for document in documents}
+            self._read_before = (state, slices)
+        return self._read_before[1]
+
+    def _gather(self, slices: Mapping[str, _Slice]) -> None:
         """Put slices into the one file; those lying alone go once it is there."""
-        ordered = [documents[slice_id] for slice_id in sorted(documents)]
+        ordered = [slices[slice_id].document(slice_id) for slice_id in sorted(slices)]
         write_atomic(self._gathered, _text({"format": _FORMAT, "slices": ordered}))
         for path in list(self._slices.glob("*.json")):
-            if path.stem in documents:
+            if path.stem in slices:
                 remove_file(path)
 
 
-def _written(slice_id: str, files: Sequence[RawFile], **more: Any) -> bytes:  # noqa: ANN401 JSON
+def _document(slice_id: str, files: Sequence[RawFile], **more: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
     described = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files]
-    return _text({"format": _FORMAT, "slice": slice_id, "files": described, **more})
+    return {"format": _FORMAT, "slice": slice_id, "files": described, **more}
 
 
 def _text(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps(document, sort_keys=True).encode() + b"\n"
 
 
 def _read(path: Path) -> dict[str, Any]:

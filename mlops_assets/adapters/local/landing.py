@@ -14,7 +14,6 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 # A file that seems unchanged is read again after this long at the latest.
@@ -31,6 +30,9 @@ TRUSTED = timedelta(days=7)
 # A file that was changed this shortly before it was read might change again within one tick of the
 # disk's clock.
 _UNSETTLED_NS = 2_000_000_000
+# So few and small files are rather read again by the next listing than written down by this one.
+_FEW = 16
+_SMALL = 1 << 22
 _FORMAT = 1
 
 
@@ -55,21 +57,20 @@ class LocalLandingZone:
         if not self._root.is_dir():
             raise DataError(f"{self._root}: no such file or folder; raw files are read from there")
         known = self._remembered()
+        now = self._clock()
+        found: list[RawFile] = []
+        looked: dict[str, _Sight] = {}
         try:
-            listed = dict(sorted(_walk(str(self._root), "")))
+            for path, state in sorted(_walk(str(self._root), "")):
+                sight = known.get(path)
+                if sight is None or sight[:4] != state or now >= sight[5]:
+                    sight = looked[path] = self._look(path, state, now)
+                found.append(RawFile(path, sight[0], sight[4]))
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from error
-        now = self._clock()
-        found, remembered, changed = [], {}, len(listed) != len(known)
-        for path, state in listed.items():
-            sight = known.get(path)
-            if sight is None or sight.state != state or now >= sight.until:
-                changed = True
-                sight = self._look(path, state, now)
-            remembered[path] = sight
-            found.append(RawFile(path, sight.state[0], sight.sha256))
-        if self._seen is not None and changed:
-            self._remember(remembered)
+        if self._seen is not None and looked and _worth_it(looked, known):
+            paths = {file.path for file in found}
+            self._remember({path: s for path, s in (known | looked).items() if path in paths})
         return tuple(found)
 
     def read(self, file: RawFile) -> bytes:
@@ -94,18 +95,20 @@ class LocalLandingZone:
             raise DataError(f"{path}: is no longer in the landing zone; put it back")
         return data
 
-    def _look(self, path: str, state: _State, now: int) -> _Sight:
+    def _look(self, path: str, state: tuple[int, ...], now: int) -> _Sight:
         """Read a file, and say until when that may be relied on.
 
         Digests run out at different times, so that no listing reads everything at once.
         """
         data = self._bytes(path)
         digest = hashlib.sha256(data).hexdigest()
-        if len(data) != state[0] or max(state[2:]) > now - _UNSETTLED_NS:
-            return _Sight((len(data), *state[1:]), digest, until=0)
+        size, inode, changed, renamed = state
+        if len(data) != size or max(changed, renamed) > now - _UNSETTLED_NS:
+            return (len(data), inode, changed, renamed, digest, 0)
         week = TRUSTED // timedelta(microseconds=1) * 1000
         share = int(hashlib.sha256(path.encode()).hexdigest()[:4], 16)
-        return _Sight(state, digest, until=now + week // 2 + week // 2 * share // 0x10000)
+        until = now + week // 2 + week // 2 * share // 0x10000
+        return (size, inode, changed, renamed, digest, until)
 
     def _remembered(self) -> dict[str, _Sight]:
         """What earlier listings saw; nothing where that cannot be read, since it is only a hint."""
@@ -114,33 +117,26 @@ class LocalLandingZone:
         with suppress(OSError, ValueError, TypeError, KeyError):
             document = json.loads(self._seen.read_bytes())
             if document["format"] == _FORMAT:
-                return {
-                    path: _Sight(tuple(state), sha256, until)
-                    for path, state, sha256, until in document["files"]
-                }
+                return {path: tuple(sight) for path, sight in document["files"].items()}
         return {}
 
     def _remember(self, sights: dict[str, _Sight]) -> None:
         assert self._seen is not None  # noqa: S101 asked by the caller
-        rows = [[path, s.state, s.sha256, s.until] for path, s in sights.items()]
-        document = {"format": _FORMAT, "files": rows}
+        document = {"format": _FORMAT, "files": sights}
         write_atomic(self._seen, json.dumps(document, separators=(",", ":")).encode())
 
 
-# Size, inode, and the times of the content and of the inode in nanoseconds.
-_State = tuple[int, int, int, int]
+# Size, inode, the times of the content and of the inode in nanoseconds; then the digest, and the
+# time at which the file must be read again.
+_Sight = tuple[int, int, int, int, str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """A file as a listing saw it; ``until`` is when it must be read again, in nanoseconds."""
-
-    state: _State
-    sha256: str
-    until: int
+def _worth_it(looked: Mapping[str, _Sight], known: Mapping[str, _Sight]) -> bool:
+    """Whether what was read is more than the next listing should read again."""
+    return len(looked) > max(_FEW, len(known) // 50) or sum(s[0] for s in looked.values()) > _SMALL
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, _State]]:
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Every visible file below a folder by its relative path."""
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
 
 import polars as pl
 
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
+from mlops_assets.adapters.local.tally import Tally
 from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import DataError
@@ -41,6 +43,7 @@ class LocalReadingsTable:
     def __init__(self, path: Path, *, folder: DeltaFolder | None = None) -> None:
         self._path = path
         self._folder = folder or DeltaFolder(path)
+        self._tally = Tally(path)
 
     def exists(self) -> bool:
         """Whether any slice was ever merged."""
@@ -156,13 +159,14 @@ class LocalReadingsTable:
 
     def summary(self) -> pl.DataFrame:
         """Per circuit: plant_id, circuit_id, rows, first_timestamp, last_timestamp."""
-        rows = self._folder.scan(self._folder.open(), fixed_schema())
-        grouped = rows.group_by("plant_id", "circuit_id").agg(
-            pl.len().cast(pl.Int64).alias("rows"),
-            pl.col("timestamp").min().alias("first_timestamp"),
-            pl.col("timestamp").max().alias("last_timestamp"),
-        )
-        return self._folder.collect(grouped).sort("plant_id", "circuit_id")
+        table = self._folder.open()
+        names: list[str] = []
+        if table is not None:
+            names = pl.DataFrame(table.get_add_actions(flatten=True))["path"].to_list()
+        try:
+            return self._tally.of([unquote(name) for name in names])
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise self._folder.unreadable(error) from error
 
     def _opened(self, version: int | None) -> DeltaTable:
         table = self._folder.open(version)

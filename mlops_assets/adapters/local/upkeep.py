@@ -88,19 +88,7 @@ class LocalTableUpkeep:
 
     def vacuum(self, *, keep: Sequence[int], older_than: timedelta) -> int:
         """Remove files that no version since ``older_than`` needs, nor any version in ``keep``."""
-        table = self._folder.open()
-        if table is None:
-            return 0
-        step("upkeep.vacuum", self._folder.path)
-        gone = table.vacuum(
-            retention_hours=max(0, older_than // timedelta(hours=1)),
-            dry_run=False,
-            enforce_retention_duration=False,
-            full=True,
-            keep_versions=sorted(set(keep)) or None,
-        )
-        self._folder.upkeep(table)
-        return len(gone)
+        return self._folder.vacuum(keep, older_than)
 
     def _compact_days(self, table: DeltaTable) -> int:
         joined = 0

@@ -62,6 +62,25 @@ def test_a_file_that_was_listed_is_not_read_again(zone, reads):
     assert reads == ["p/new.csv"]
 
 
+def test_a_few_new_files_are_rather_read_again_than_remembered_each_time(zone, reads, tmp_path):
+    zone.files()
+    before = (tmp_path / "seen.json").read_bytes()
+    for number in range(16):
+        zone.put(f"q/{number}.csv", b"x")
+    zone.files()
+    assert (tmp_path / "seen.json").read_bytes() == before
+    zone.put("q/16.csv", b"x")
+    zone.files()
+    reads.clear()
+    zone.files()
+    assert reads == []
+    zone.put("q/large.csv", bytes(5_000_000))
+    zone.files()
+    reads.clear()
+    zone.files()
+    assert reads == []
+
+
 def test_a_file_changed_in_place_is_noticed_even_with_its_size_and_time_as_they_were(
     zone, reads, tmp_path
 ):
@@ -90,7 +109,10 @@ def test_a_file_that_was_just_written_is_read_again_until_its_time_is_past(zone,
     assert reads == []
 
 
-def test_every_file_is_read_again_within_a_week_and_not_all_at_once(zone, reads, clock):
+def test_every_file_is_read_again_within_a_week_and_not_all_at_once(
+    zone, reads, clock, monkeypatch
+):
+    monkeypatch.setattr("mlops_assets.adapters.local.landing._FEW", 0)
     zone.files()
     days = TRUSTED // timedelta(days=1)
     counts = []
