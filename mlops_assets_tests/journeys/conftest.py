@@ -14,10 +14,15 @@ from mlops_assets_tests.journeys.command import mlops
 
 
 @pytest.fixture(scope="session")
-def made_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def made_demo(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Path, dict[str, Any]]:
     """A demo home of three circuits with its JSON document; do not change it."""
-    # Workers of one test run share the parent folder, so the demo is made once for all of them.
-    shared = tmp_path_factory.getbasetemp().parent
+    # Workers of one run share the folder above theirs, so the demo is made once for all of them.
+    # Without workers that folder is shared with other runs, whose homes other code has made.
+    shared = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        shared = shared.parent
     home, document = shared / "demo-home", shared / "demo.json"
     with locked(shared / "demo.lock"):
         if not document.exists():
