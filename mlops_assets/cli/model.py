@@ -1,7 +1,8 @@
-"""Training."""
+"""Training, and trying a spec before it is changed."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.training import TrainReport
+    from mlops_assets.domain.trial import Trial
     from mlops_assets.launch import TrainSummary
 
 
@@ -81,4 +83,60 @@ def _lines(document: dict[str, Any], seconds: Mapping[CircuitKey, float]) -> lis
     return lines
 
 
-COMMANDS = (train,)
+@click.command("try")
+@click.option("--circuit", "key", required=True, metavar="KEY", help="A circuit such as P001/C003.")
+@click.option(
+    "--spec",
+    "spec_file",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The changed spec, written as plants/PLANT/CIRCUIT.yml is.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the plot goes, an HTML file; a new temporary file without it.",
+)
+@explains
+def try_spec(session: Session, key: str, spec_file: Path, out: Path | None) -> None:
+    """Backtest a changed spec against what it would replace; nothing of the home changes."""
+    from mlops_assets.adapters.local.files import write_atomic
+    from mlops_assets.flows.trial import proposed, trial
+
+    config = session.desired()
+    chosen = session.circuits([key], sorted(config.circuits))
+    if len(chosen) != 1:
+        raise click.UsageError(f"--circuit {key}: name one circuit")
+    changed = proposed(
+        session.platform, config, chosen[0], spec_file.read_bytes(), file=str(spec_file)
+    )
+    found = trial(session.platform, config, changed, now=session.now(), progress=session.progress)
+    plot = out or _temporary(str(chosen[0]))
+    write_atomic(plot, found.page())
+    session.answer(
+        {**found.document(), "spec": spec_file, "plot": plot}, lambda: _tried(found, plot)
+    )
+
+
+def _temporary(key: str) -> Path:
+    """Return a new empty file of the system's, which nobody else can have made."""
+    import os
+    import tempfile
+
+    descriptor, name = tempfile.mkstemp(prefix=f"trial-{key.replace('/', '-')}-", suffix=".html")
+    os.close(descriptor)
+    return Path(name)
+
+
+def _tried(found: Trial, plot: Path) -> list[str]:
+    columns = ("candidate", "what", "mae", "wape", "skill", "coverage_80", "coverage_95")
+    document = found.document()
+    lines = table(document["candidates"], columns)
+    lines.append(document["says"])
+    lines += [
+        f"{each['gate']}: {each['reason']}" for each in document["gates"] if not each["passed"]
+    ]
+    return [*lines, *document["notes"], f"plot: {plot}"]
+
+
+COMMANDS = (train, try_spec)

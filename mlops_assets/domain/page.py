@@ -136,9 +136,14 @@ def render(page: ReleasePage) -> bytes:
             _signatures(page.signatures),
         ]
     )
+    return whole(f"Release {page.release}", body)
+
+
+def whole(title: str, body: str) -> bytes:
+    """Return a page around a body of HTML, in the style of every page that the platform writes."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>Release {escape(page.release)}</title>"
+        f"<title>{escape(title)}</title>"
         '<meta name="viewport" content="width=device-width">'
         f"<style>\n{_STYLE}\n</style></head><body>\n{body}\n</body></html>\n"
     ).encode()

@@ -345,15 +345,19 @@ def _incumbent(training: _Training, key: CircuitKey) -> Mapping[str, bytes] | No
     deployment = training.live.get(key)
     if deployment is None:
         return None
-    models = training.platform.registry.models
     try:
-        record = models.get(key, deployment.model_version)
-        files = models.files(replace(record, digest=deployment.model_digest))
+        return live_files(training.platform, deployment)
     except ModelError as error:
         # A damaged incumbent is a reason to train, not one against it.
         training.say(f"{key}: trained without comparison to what is live: {error}")
         return None
-    return files
+
+
+def live_files(platform: Platform, deployment: Deployment) -> Mapping[str, bytes]:
+    """Return what a live model consists of; ModelError when it is not what was deployed."""
+    models = platform.registry.models
+    record = models.get(deployment.circuit, deployment.model_version)
+    return models.files(replace(record, digest=deployment.model_digest))
 
 
 def _origin(training: _Training, circuit: Circuit) -> tuple[str, str]:

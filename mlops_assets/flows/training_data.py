@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import DataError
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    import polars as pl
+
     from mlops_assets.domain.circuit import Circuit, Spec
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import Series
     from mlops_assets.ports import Lake, TrainingDataStore
 
-__all__ = ["register", "series_of", "trained_until", "verdicts"]
+__all__ = ["register", "series_of", "trained_until", "unregistered", "verdicts"]
 
 
 def register(
@@ -40,6 +43,32 @@ def register(
     Raises:
         DataError: the cutoff day is not over yet, or there is no reading before its end.
     """
+    end = _end(circuit, data_now)
+    with lake.journal.lock():
+        data, rows = _described(lake, circuit, end)
+        registered = [
+            known for known in store.versions(circuit.key) if known.cutoff_date == data.cutoff_date
+        ]
+        for known in registered:
+            if known.content_digest == data.content_digest and known.timezone == data.timezone:
+                return known, False
+        version = next_version(data.cutoff_date, [known.version for known in registered])
+        return store.register(replace(data, version=version), rows), True
+
+
+def unregistered(
+    lake: Lake, circuit: Circuit, *, data_now: datetime
+) -> tuple[TrainingData, pl.DataFrame]:
+    """Return the rows that `register` would pin now, described alike; nothing is written.
+
+    Raises:
+        DataError: as `register`.
+    """
+    return _described(lake, circuit, _end(circuit, data_now))
+
+
+def _end(circuit: Circuit, data_now: datetime) -> datetime:
+    """Return the end of the cutoff day, which must be over."""
     spec = circuit.spec
     end = data_end(spec.cutoff_date, spec.timezone)
     if end > data_now:
@@ -47,13 +76,11 @@ def register(
             f"{circuit.file}: cutoff_date: {spec.cutoff_date} is not over in {spec.timezone} at "
             f"{data_now.isoformat(timespec='minutes')}; choose an earlier date"
         )
-    with lake.journal.lock():
-        return _pinned(lake, store, circuit, end)
+    return end
 
 
-def _pinned(
-    lake: Lake, store: TrainingDataStore, circuit: Circuit, end: datetime
-) -> tuple[TrainingData, bool]:
+def _described(lake: Lake, circuit: Circuit, end: datetime) -> tuple[TrainingData, pl.DataFrame]:
+    """Read the rows at the newest version, as the first content of their date."""
     spec = circuit.spec
     present = feature_columns(lake.readings.columns())
     columns = ["plant_id", "circuit_id", "timestamp", "value"]
@@ -64,18 +91,11 @@ def _pinned(
     )
     if rows.is_empty():
         raise DataError(f"{circuit.key}: no readings up to {spec.cutoff_date}; nothing to learn")
-    digest = content_digest(rows)
-    registered = [
-        data for data in store.versions(circuit.key) if data.cutoff_date == spec.cutoff_date
-    ]
-    for data in registered:
-        if data.content_digest == digest and data.timezone == spec.timezone:
-            return data, False
     moments = rows["timestamp"].to_list()
     data = TrainingData(
         circuit=circuit.key,
-        version=next_version(spec.cutoff_date, [data.version for data in registered]),
-        content_digest=digest,
+        version=next_version(spec.cutoff_date, []),
+        content_digest=content_digest(rows),
         delta_version=delta_version,
         rows=len(rows),
         cutoff_date=spec.cutoff_date,
@@ -85,7 +105,7 @@ def _pinned(
         columns=tuple(columns),
         path="",
     )
-    return store.register(data, rows), True
+    return data, rows
 
 
 def series_of(store: TrainingDataStore, data: TrainingData, spec: Spec) -> Series:
