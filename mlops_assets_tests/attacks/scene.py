@@ -85,7 +85,9 @@ class Attempt:
                 self.asked.previous,
                 tuple(sorted(self.asked.evidence.items())),
                 self.now,
-                id(self.trust),
+                frozenset(signer.line for signer in self.trust.signers.values()),
+                repr(self.trust.people),
+                frozenset(self.trust.revoked.items()),
                 self.authors.people,
                 self.authors.unmapped,
             )
