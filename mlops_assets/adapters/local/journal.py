@@ -58,7 +58,7 @@ class LocalIngestJournal:
         self._intents = folder / "intents"
         self._slices = folder / "slices"
         self._gathered = folder / "slices.json"
-        self._read_before: tuple[object, dict[str, _Slice]] = (None, {})
+        self._known: dict[Path, tuple[object, dict[str, _Slice]]] = {}
 
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
@@ -128,21 +128,25 @@ class LocalIngestJournal:
 
     def _confirmed(self) -> dict[str, _Slice]:
         """Every confirmed slice by its id."""
-        alone = {path.stem: _Slice.of(_read(path)) for path in self._slices.glob("*.json")}
-        return self._gathered_slices() | alone
+        slices = dict(self._read_once(self._gathered))
+        for path in self._slices.glob("*.json"):
+            slices |= self._read_once(path)
+        return slices
 
-    def _gathered_slices(self) -> dict[str, _Slice]:
-        """The slices of the one file, which is read once for as long as it stays the same."""
+    def _read_once(self, path: Path) -> dict[str, _Slice]:
+        """The slices of a file, which is read once for as long as it stays the same."""
         try:
-            stat = self._gathered.stat()
+            stat = path.stat()
         except FileNotFoundError:
             return {}
         state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if self._read_before[0] != state:
-            documents = _read(self._gathered)["slices"]
+        before, slices = self._known.get(path, (None, {}))
+        if before != state:
+            document = _read(path)
+            documents = document["slices"] if path == self._gathered else [document]
             slices = {document["slice"]: _Slice.of(document) for document in documents}
-            self._read_before = (state, slices)
-        return self._read_before[1]
+            self._known[path] = (state, slices)
+        return slices
 
     def _gather(self, slices: Mapping[str, _Slice]) -> None:
         """Put slices into the one file; those lying alone go once it is there."""
@@ -151,6 +155,7 @@ class LocalIngestJournal:
         for path in list(self._slices.glob("*.json")):
             if path.stem in slices:
                 remove_file(path)
+                self._known.pop(path, None)
 
 
 def _document(slice_id: str, files: Sequence[RawFile], **more: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
