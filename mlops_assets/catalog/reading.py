@@ -247,7 +247,7 @@ def _scalar(node: Text, kind: Any) -> Any:  # noqa: ANN401 any declared type
         return _date(node)
     if kind is str:
         if node.plain and _NOT_PLAIN_TEXT.fullmatch(node.text):
-            raise ValueError(_ambiguous(node.text))
+            raise ValueError(_ambiguous(node))
         return node.text
     if not node.plain:
         raise ValueError(f'"{_shown(node)}" is text: write it without quotes')
@@ -272,7 +272,10 @@ def _date(node: Text) -> date:
     raise ValueError(f"{_shown(node)} is not a date: write YYYY-MM-DD, such as 2026-06-23")
 
 
-def _ambiguous(text: str) -> str:
+def _ambiguous(node: Text) -> str:
+    text = node.text
+    if (short := _shown(node)) != text:
+        return f"{short}: write it in quotes, YAML readers disagree about it without"
     number = _as_number(text, int) or _as_number(text, float)
     if number and number != text:
         return f'{text}: write {number} or "{text}"'

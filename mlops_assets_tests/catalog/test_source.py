@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets_tests.catalog.files import loaded, problems, spec
+from mlops_assets_tests.catalog.files import FILES, loaded, problems, spec
 
+ENVIRONMENT = "".join(FILES["environments/forecasting/1.0.0.yml"].splitlines(keepends=True)[2:])
 TABLE = (
     "format: 1\ntables:\n  north:\n    kind: mssql\n    url_variable: MLOPS_NORTH_URL\n"
     "    table: r\n"
@@ -90,3 +91,9 @@ def test_an_address_in_the_place_of_a_variables_name_is_refused_and_not_shown():
     [found] = problems(**sources(text))
     assert "write the NAME of an environment variable" in found
     assert "canary" not in found
+
+
+def test_text_that_is_as_long_as_a_page_is_not_said_again():
+    [found] = problems(environment=f"format: 1\nsummary: {'9' * 4000}\n" + ENVIRONMENT)
+    assert len(found) < 200
+    assert "999...: write it in quotes" in found
