@@ -36,6 +36,7 @@ Kind = Literal[
     "circuits_silent",
     "no_forecast",
     "restated",
+    "cold_start_over",
 ]
 Channel = Literal["file", "webhook", "mail"]
 
@@ -53,6 +54,7 @@ SEVERITY: Mapping[Kind, Severity] = {
     "circuits_silent": "warning",
     "no_forecast": "critical",
     "restated": "warning",
+    "cold_start_over": "notice",
 }
 RECURRING: frozenset[Kind] = frozenset({"config_refused", "degraded", "plant_silent"})
 # A receiver that takes nothing for so long gets no more of what was raised before.

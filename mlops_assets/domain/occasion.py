@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.domain.alert import Alert, owners_of, some, subject_of
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.identifiers import CircuitKey, IdentifierError
+from mlops_assets.domain.model import COLD_START_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -276,6 +277,21 @@ def restated(
         says=f"Slice {slice_id[:12]} changed readings that models of {_count(names)} learned from. "
         "They serve as before; a release of them is refused until it acknowledges this.\n"
         + "\n".join(f"{key}: {what}" for key, what in circuits.items()),
+        command=command,
+    )
+
+
+def cold_start_over(circuit: CircuitKey, command: str, plants: Mapping[str, Plant]) -> Alert:
+    """A circuit that was trained on too few readings has enough of them: told once for good."""
+    return _about(
+        "cold_start_over",
+        str(circuit),
+        plants_of([circuit]),
+        plants,
+        subject=f"{circuit} has enough readings for its own forecaster",
+        says=f"{circuit} had under {COLD_START_DAYS} days of readings up to its cutoff date, too "
+        "few for its forecaster. Now there are enough: a later cutoff date uses them. Until then "
+        "it stays as it is.",
         command=command,
     )
 

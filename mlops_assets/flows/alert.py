@@ -19,9 +19,11 @@ from mlops_assets.domain.errors import DataError, MlopsError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.readings import DEAD_AFTER
+from mlops_assets.flows.cold_start import proposals
 from mlops_assets.flows.gates import stage_policy
 from mlops_assets.flows.ledger import authors_of, four_eyes, manifest_of, trust_at
 from mlops_assets.flows.refusal import refused_config, rejected_releases
+from mlops_assets.flows.restatement import alerts as restatements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -377,15 +379,12 @@ def _first_deployed(state: _State) -> Mapping[CircuitKey, datetime]:
 
 def _restated(state: _State) -> Iterator[Alert]:
     """Slices that changed what a serving or a wanted model learned, each told once."""
-    from mlops_assets.flows.restatement import causes, refresh_command
+    return restatements(state.platform, state.config, data_now=state.data_now)
 
-    found = causes(state.platform, state.config, data_now=state.data_now)
-    for slice_id, circuits in found.items():
-        specs = [
-            state.config.circuits[key].spec for key in circuits if key in state.config.circuits
-        ]
-        command = refresh_command(list(circuits), specs, state.data_now)
-        yield occasion.restated(slice_id, circuits, command, state.config.plants)
+
+def _cold_starts(state: _State) -> Iterator[Alert]:
+    """Circuits that were trained on too few readings and have enough now."""
+    return proposals(state.platform.lake, state.config, data_now=state.data_now)
 
 
 _SOURCES: tuple[tuple[Callable[[_State], Iterable[Alert]], frozenset[Kind]], ...] = (
@@ -397,4 +396,5 @@ _SOURCES: tuple[tuple[Callable[[_State], Iterable[Alert]], frozenset[Kind]], ...
     (_silences, frozenset({"plant_silent", "circuits_silent"})),
     (_missing_forecasts, frozenset({"no_forecast"})),
     (_restated, frozenset({"restated"})),
+    (_cold_starts, frozenset({"cold_start_over"})),
 )

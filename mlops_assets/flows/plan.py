@@ -98,6 +98,7 @@ def check_history(repository: ConfigRepository, entries: Sequence[LedgerEntry], 
 
 def plan(platform: Platform, config: Config, *, now: datetime) -> list[PlanLine]:
     """Return one line a circuit of config, and of what is live, sorted."""
+    from mlops_assets.flows.cold_start import ended_cold_starts
     from mlops_assets.flows.deployment import live_deployments
     from mlops_assets.flows.ledger import manifest_of, views
     from mlops_assets.flows.model import first_readings
@@ -105,16 +106,18 @@ def plan(platform: Platform, config: Config, *, now: datetime) -> list[PlanLine]
     from mlops_assets.flows.restatement import stale_data
 
     known = views(platform, now)
+    present = data_now(platform.kind, platform.lake, now)
     desk = _Desk(
         platform=platform,
         config=config,
-        data_now=data_now(platform.kind, platform.lake, now),
+        data_now=present,
         firsts=first_readings(platform),
         live=live_deployments(platform.prod),
         held=holds(platform.ledger.entries()),
         views=known,
         manifests={view.release: manifest_of(platform.ledger, view) for view in known},
         stale=stale_data(platform),
+        warm=ended_cold_starts(platform.lake, config, data_now=present),
         former={},
     )
     return [desk.line(key) for key in sorted({*config.circuits, *desk.live})]
@@ -133,10 +136,13 @@ class _Desk:
     views: Sequence[ReleaseView]
     manifests: Mapping[str, Manifest]
     stale: Stale
+    warm: Mapping[CircuitKey, str]
     former: dict[str, Config | None]
 
     def line(self, key: CircuitKey) -> PlanLine:
         action, reason = self._judge(key)
+        if key in self.warm:
+            reason += f"; it has enough readings now: `{self.warm[key]}`"
         by_hand = action == "retire" or (action == "redeploy" and self._goes_on(key))
         return PlanLine(key, action, reason, by_hand)
 

@@ -12,17 +12,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from mlops_assets.domain import occasion
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.gates import Verdict, by_gate
 from mlops_assets.domain.identifiers import CircuitKey, DataVersion
 from mlops_assets.domain.restatement import GATE, Restatement, changed_cells, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import polars as pl
 
+    from mlops_assets.domain.alert import Alert
     from mlops_assets.domain.circuit import Config, Spec
     from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.manifest import Entry
@@ -258,6 +260,14 @@ def causes(
         for slice_id in sorted(last["slice"].unique()):
             found[slice_id][row.circuit] = says
     return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+
+
+def alerts(platform: Platform, config: Config, *, data_now: datetime) -> Iterator[Alert]:
+    """Tell of each slice that changed what a serving or a wanted model learned."""
+    for slice_id, circuits in causes(platform, config, data_now=data_now).items():
+        specs = [config.circuits[key].spec for key in circuits if key in config.circuits]
+        command = refresh_command(list(circuits), specs, data_now)
+        yield occasion.restated(slice_id, circuits, command, config.plants)
 
 
 def _names(row: RestatedCircuit) -> str:

@@ -388,6 +388,7 @@ def test_a_source_that_cannot_be_read_silences_no_other(home):
     assert [one.kind for one in report.raised] == ["approval_requested"]
     assert report.problems == (
         "circuits_silent, plant_silent cannot be told: lake/readings: cannot be read",
+        "cold_start_over cannot be told: lake/readings: cannot be read",
     )
 
 

@@ -31,6 +31,7 @@ from mlops_assets_tests.fakes.release import (
 NOW = datetime(2026, 7, 10, tzinfo=UTC)
 WHO = "e@x.example"
 KEY = CircuitKey("P001", "C001")
+ENOUGH = "; it has enough readings now: `mlops refresh --cutoff 2024-06-19 --circuit P001/C001`"
 
 
 class ConfigHome:
@@ -282,7 +283,7 @@ def test_a_circuit_without_readings_is_left_alone():
     before = with_spec(home, C1, "9", cutoff_date=date(2024, 1, 1))
     assert planned(home, circuits=before)[C1] == (
         "none",
-        "no reading up to its cutoff date 2024-01-01",
+        f"no reading up to its cutoff date 2024-01-01{ENOUGH}",
     )
 
 
@@ -300,7 +301,7 @@ def test_few_readings_plan_a_cold_start():
     early = with_spec(home, C1, "9", cutoff_date=date(2024, 5, 25))
     assert planned(home, circuits=early)[C1] == (
         "train",
-        "new circuit, under 14 days of readings: cold_start",
+        f"new circuit, under 14 days of readings: cold_start{ENOUGH}",
     )
 
 
@@ -365,7 +366,10 @@ def test_a_spec_that_was_changed_to_too_few_readings_is_a_cold_start():
     early = spec().replace("2026-06-23", "2024-05-25")
     config = configured(home, early)
     (line, *_) = plan(home.platform, config, now=home.now)
-    assert (line.action, line.reason) == ("train", "under 14 days of readings: cold_start")
+    assert (line.action, line.reason) == (
+        "train",
+        f"under 14 days of readings: cold_start{ENOUGH}",
+    )
 
 
 def test_where_the_former_config_cannot_be_read_the_spec_changed():
