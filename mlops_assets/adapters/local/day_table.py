@@ -37,7 +37,7 @@ class DayTable:
 
     def version(self) -> int | None:
         """The newest Delta version, None before the first write."""
-        table = self._folder.open()
+        table = self._folder.look()
         return None if table is None else int(table.version())
 
     def read(
@@ -48,7 +48,7 @@ class DayTable:
         circuits: Iterable[CircuitKey] | None = None,
     ) -> pl.DataFrame:
         """Rows of days first..last, sorted; reads only the files of those days."""
-        rows = self._read(self._folder.open(), _between(first, last))
+        rows = self._read(self._folder.look(), _between(first, last))
         if circuits is not None:
             rows = rows.join(_keys(circuits), on=_KEY, how="semi")
         return rows.sort(self._order)

@@ -63,6 +63,7 @@ class DeltaFolder:
     ) -> None:
         self.path = path
         self._log = DeltaLog(path)
+        self._looked: tuple[DeltaTable | None, object] = (None, None)
         self._jitter = jitter or random.Random()  # noqa: S311 spreads writers, hides nothing
         self._pause = pause
 
@@ -87,6 +88,27 @@ class DeltaFolder:
                 return None
             self._log.check(table.version())
         return table
+
+    def look(self) -> DeltaTable | None:
+        """The newest version, for reading alone: it is opened again only when there is a newer one.
+
+        Writers open their own, because a write moves the table that it is given to its version.
+
+        Raises:
+            DataError: the table cannot be read.
+            TornCommitError: its newest commit is not whole.
+        """
+        table, state = self._looked
+        if table is not None and state is not None and state == self._log.state(table.version()):
+            self._log.check(table.version())
+            return table
+        table = self.open()
+        self._looked = (table, None if table is None else self._log.state(table.version()))
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without an opened table."""
+        return {**self.__dict__, "_looked": (None, None)}
 
     def scan(self, table: DeltaTable | None, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         """Rows of an opened table with polars' types; empty when there is none."""

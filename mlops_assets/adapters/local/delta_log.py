@@ -80,6 +80,16 @@ class DeltaLog:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return -1
 
+    def state(self, version: int) -> tuple[int, int, int] | None:
+        """What changes when a commit is replaced; None when it is gone, or no longer the newest."""
+        try:
+            stat = self.commit(version).stat()
+        except FileNotFoundError:
+            return None
+        if self.commit(version + 1).exists():
+            return None
+        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
     def newest(self) -> int:
         """The newest version that has a commit file, -1 when there is none."""
         names = [file.stem for file in self.folder.glob("*.json")]

@@ -47,7 +47,7 @@ class LocalReadingsTable:
 
     def exists(self) -> bool:
         """Whether any slice was ever merged."""
-        return self._folder.open() is not None
+        return self._folder.look() is not None
 
     def version(self) -> int:
         """The newest Delta version; DataError before the first slice."""
@@ -118,7 +118,7 @@ class LocalReadingsTable:
 
     def merged(self, slice_id: str) -> int | None:
         """The Delta version that holds this slice, if any."""
-        table = self._folder.open()
+        table = self._folder.look()
         return None if table is None else self._folder.holding(table, slice_id)
 
     def read(
@@ -131,7 +131,7 @@ class LocalReadingsTable:
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Rows with start <= timestamp < end, sorted by key; reads only files of those dates."""
-        table = self._folder.open(version)
+        table = self._folder.look() if version is None else self._folder.open(version)
         rows = self._folder.scan(table, fixed_schema())
         if start is not None:
             rows = rows.filter(pl.col("date") >= start.date(), pl.col("timestamp") >= start)
@@ -145,12 +145,12 @@ class LocalReadingsTable:
 
     def columns(self) -> tuple[str, ...]:
         """Column names in order."""
-        table = self._folder.open()
+        table = self._folder.look()
         return FIXED if table is None else self._columns(table)
 
     def newest(self) -> datetime | None:
         """The newest timestamp with a value, from the files' statistics."""
-        table = self._folder.open()
+        table = self._folder.look()
         if table is None:
             return None
         files = pl.DataFrame(table.get_add_actions(flatten=True))
@@ -159,7 +159,7 @@ class LocalReadingsTable:
 
     def summary(self) -> pl.DataFrame:
         """Per circuit: plant_id, circuit_id, rows, first_timestamp, last_timestamp."""
-        table = self._folder.open()
+        table = self._folder.look()
         names: list[str] = []
         if table is not None:
             names = pl.DataFrame(table.get_add_actions(flatten=True))["path"].to_list()
@@ -169,7 +169,7 @@ class LocalReadingsTable:
             raise self._folder.unreadable(error) from error
 
     def _opened(self, version: int | None) -> DeltaTable:
-        table = self._folder.open(version)
+        table = self._folder.look() if version is None else self._folder.open(version)
         if table is None:
             raise DataError(f"{self._path}: there are no readings yet; run ingest first")
         return table
@@ -219,7 +219,7 @@ class LocalRowLog:
 
     def version(self) -> int | None:
         """The newest Delta version, None before the first row."""
-        table = self._folder.open()
+        table = self._folder.look()
         return None if table is None else int(table.version())
 
     def _append_once(self, rows: pl.DataFrame, slice_id: str) -> int:
@@ -243,7 +243,7 @@ class LocalRowLog:
         end: datetime | None = None,
     ) -> pl.DataFrame:
         """Rows with start <= timestamp < end, sorted; an empty frame when there is none."""
-        rows = self._folder.scan(self._folder.open(), self._schema)
+        rows = self._folder.scan(self._folder.look(), self._schema)
         stamp = pl.col("timestamp")
         text = self._schema["timestamp"] == pl.String
         if start is not None:

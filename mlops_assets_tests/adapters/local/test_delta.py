@@ -137,14 +137,22 @@ def test_a_commit_names_its_slice_for_people_and_machines(tmp_path):
 
 
 def test_a_log_under_two_writers_takes_a_slice_once(tmp_path):
-    rows = pl.DataFrame(
-        [("P1", "C1", "t", "v", "missing", "a.csv", 2, "s")],
-        schema=log_schema("quarantine"),
-        orient="row",
-    )
-    for _ in range(2):
-        LocalRowLog(tmp_path / "q", "quarantine").append(rows, slice_id="s")
+    schema = log_schema("quarantine")
+    row = dict.fromkeys(schema) | {"plant_id": "P1", "circuit_id": "C1", "reason": "missing"}
+    rows = pl.DataFrame([row], schema=schema)
+    versions = [
+        LocalRowLog(tmp_path / "q", "quarantine").append(rows, slice_id="s") for _ in range(2)
+    ]
+    assert versions == [0, 0]
     assert len(LocalRowLog(tmp_path / "q", "quarantine").read()) == 1
+
+
+def test_rows_with_other_columns_than_the_log_are_refused(tmp_path):
+    schema = log_schema("quarantine")
+    rows = pl.DataFrame(schema=schema)
+    for odd in (rows.drop("reason"), rows.with_columns(note=pl.lit("x"))):
+        with pytest.raises(DataError, match="(reason|note) of the rows do not fit the log"):
+            LocalRowLog(tmp_path / "q", "quarantine").append(odd, slice_id="s")
 
 
 def test_a_broken_journal_is_named(tmp_path):
@@ -155,7 +163,7 @@ def test_a_broken_journal_is_named(tmp_path):
     with pytest.raises(DataError, match=r"s\.json: is no journal of a slice"):
         journal.pending()
     intent.write_bytes(b'{"format": 7}')
-    with pytest.raises(DataError, match="has format 7, this version reads 1"):
+    with pytest.raises(DataError, match="has format 7, this version reads 2"):
         journal.pending()
 
 
@@ -171,3 +179,43 @@ def test_hidden_files_are_no_data_and_names_that_lead_out_are_refused(tmp_path):
     (tmp_path / "raw" / "a.csv").unlink()
     with pytest.raises(DataError, match="no longer in the landing zone"):
         zone.read(RawFile("a.csv", 1, "0"))
+
+
+def test_a_reader_opens_a_table_again_only_when_another_writer_moved_it(tmp_path, monkeypatch):
+    table, other = (LocalReadingsTable(tmp_path / "t") for _ in range(2))
+    table.merge(readings([1.0]), slice_id="a")
+    opened = []
+    genuine = DeltaFolder.open
+    monkeypatch.setattr(
+        DeltaFolder, "open", lambda self, *a: (opened.append(self), genuine(self, *a))[1]
+    )
+    assert [table.version(), len(table.read()), table.newest()] == [0, 1, START]
+    assert len(opened) == 1
+    other.merge(readings([1.0, 2.0]), slice_id="b")
+    opened.clear()
+    assert [table.version(), len(table.read()), table.newest()] == [1, 2, hour(1)]
+    assert len(opened) == 1
+
+
+def test_what_a_reader_opened_is_never_what_a_writer_commits_with(tmp_path):
+    table, other = (LocalReadingsTable(tmp_path / "t") for _ in range(2))
+    table.merge(readings([1.0, 1.0]), slice_id="a")
+    table.read()
+    other.merge(readings([5.0]), slice_id="b")
+    result = table.merge(readings([1.0, 7.0], rain=[0.5, 0.5]), slice_id="c")
+    assert result.updated == 2
+    assert table.read()["value"].to_list() == [1.0, 7.0]
+    restored = tmp_path / "restored"
+    (tmp_path / "t").rename(restored)
+    assert not table.exists()
+    restored.rename(tmp_path / "t")
+    assert table.version() == 3
+
+
+def test_a_table_travels_without_what_it_opened(tmp_path):
+    table = LocalReadingsTable(tmp_path / "t")
+    table.merge(readings([1.0]), slice_id="a")
+    table.read()
+    state = table._folder.__getstate__()
+    assert state["_looked"] == (None, None)
+    assert table._folder._looked[0] is not None
