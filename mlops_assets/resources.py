@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.adapters.local.backup import LocalBackup
     from mlops_assets.adapters.local.config import GitConfigRepository
-    from mlops_assets.domain.circuit import Config, Effort
+    from mlops_assets.domain.circuit import Config, Effort, Policy
     from mlops_assets.engines.spark.session import SparkSessions
     from mlops_assets.flows.home import NewHome
     from mlops_assets.ports import (
@@ -279,23 +279,30 @@ def _open_local(
     kind = layout.kind()
     config = config_repository(settings)
 
-    def slots_allowed() -> int:
+    def policy() -> Policy:
         from mlops_assets.flows.plan import config_at
 
-        return config_at(platform).policy.maximum_parallel_training
+        return config_at(platform).policy
 
-    slots = LocalTrainingSlots(layout.locks / "training", slots_allowed)
+    slots = LocalTrainingSlots(
+        layout.locks / "training", lambda: policy().maximum_parallel_training
+    )
 
     def engine(workers: int) -> FittingEngine:
+        from mlops_assets.engines.processes import GIGABYTE, ProcessEngine
+
         # Asked once a training, not once a worker: the answer costs a reading of all config.
-        asked = LocalTrainingSlots(slots.folder, slots.limit)
+        allowed = policy()
+        asked = LocalTrainingSlots(slots.folder, allowed.maximum_parallel_training)
+        timeout = 60.0 * allowed.training_timeout_minutes
+        memory = allowed.training_memory_gigabytes * GIGABYTE
         if sessions is not None:
             from mlops_assets.engines.spark.fitting import SparkFittingEngine
 
-            return SparkFittingEngine(workers, asked, sessions)
-        from mlops_assets.engines.processes import ProcessEngine
-
-        return ProcessEngine(workers, asked)
+            return SparkFittingEngine(
+                workers, asked, sessions, timeout_seconds=timeout, memory_bytes=memory
+            )
+        return ProcessEngine(workers, asked, timeout_seconds=timeout, memory_bytes=memory)
 
     def renderer() -> NotebookRenderer:
         from mlops_assets.adapters.local.notebook import KernelRenderer

@@ -9,10 +9,12 @@ from dataclasses import fields
 
 import pytest
 
+from mlops_assets.adapters.local.config import GitConfigRepository
 from mlops_assets.domain.errors import HomeError
 from mlops_assets.ports import Platform
 from mlops_assets.resources import open_platform
-from mlops_assets.settings import Settings
+from mlops_assets.settings import WATCHED_REF, Settings
+from mlops_assets_tests.catalog.files import FILES
 from mlops_assets_tests.fakes.clock import FakeClock
 
 
@@ -56,6 +58,21 @@ def test_a_clock_may_be_given(settings):
     describe(settings)
     clock = FakeClock()
     assert open_platform(settings, clock).clock is clock
+
+
+def test_the_limits_of_the_policy_are_those_of_every_fit(settings):
+    files = {name: text.encode() for name, text in FILES.items()}
+    limits = "training: {max_parallel: 3, timeout_minutes: 7, memory_gigabytes: 2}\n"
+    files["release_policy.yml"] += limits.encode()
+    config = GitConfigRepository.create(settings.config, WATCHED_REF)
+    config.commit(files, message="Begin", author="e@x.example", branch=None)
+    describe(settings)
+    platform = open_platform(settings)
+    began = {"root_commit": config.root_commit(), "ref": WATCHED_REF, "kind": "init", "format": 1}
+    platform.ledger.append("initialised", "platform", began, platform.clock.now())
+    engine = platform.engine(1)
+    assert (engine._timeout, engine._memory) == (420.0, 2 * 1024**3)
+    assert engine._slots.limit == platform.slots.limit == 3
 
 
 def test_opening_writes_nothing(settings):

@@ -104,6 +104,13 @@ class TrainingSection:
     max_parallel: int = field(
         default=5, metadata=_within("circuits in training at once, over all runs together", 1, 1000)
     )
+    timeout_minutes: int = field(
+        default=60,
+        metadata=_within("minutes until a circuit's fit is stopped, its wait left out", 1, 1440),
+    )
+    memory_gigabytes: int = field(
+        default=4, metadata=_within("memory at which a circuit's fit is stopped", 1, 1024)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +182,8 @@ class PolicyFile:
             four_eyes=self.four_eyes,
             automatic_rollback=self.rollback.automatic,
             maximum_parallel_training=self.training.max_parallel,
+            training_timeout_minutes=self.training.timeout_minutes,
+            training_memory_gigabytes=self.training.memory_gigabytes,
             freshness_hours=self.readings.freshness_hours,
             keep_runs_days=self.runs.keep_days,
             alerts=self.alerts,

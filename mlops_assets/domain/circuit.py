@@ -270,6 +270,8 @@ class Policy:
     four_eyes: Literal["required", "off"] = "required"
     automatic_rollback: bool = False
     maximum_parallel_training: int = 5
+    training_timeout_minutes: int = 60
+    training_memory_gigabytes: int = 4
     freshness_hours: int = 27
     keep_runs_days: int = 90
     alerts: AlertPolicy = field(default_factory=AlertPolicy)
@@ -365,8 +367,7 @@ def environment_digest(environment: Environment) -> str:
 
 
 def _without_contract(spec: Spec) -> Spec:
-    neutral = ReadingLimits()
-    values = {name: getattr(neutral, name) for name in CONTRACT_FIELDS}
+    values = {name: getattr(ReadingLimits(), name) for name in CONTRACT_FIELDS}
     return replace(spec, limits=replace(spec.limits, **values))
 
 

@@ -158,7 +158,10 @@ class ProcessEngine:
         """Return what became of the worker's job, None while it goes on."""
         if not worker.connection.poll():
             worker.stop()
-            return f"took longer than {self._timeout:g} s and was stopped"
+            return (
+                f"took longer than {self._timeout:g} s and was stopped: raise "
+                "training.timeout_minutes of the policy, or ask for less effort"
+            )
         try:
             match worker.connection.recv():
                 case Started():
@@ -173,7 +176,10 @@ class ProcessEngine:
 
     def _cause_of_death(self, code: int) -> str:
         if code == EXIT_OUT_OF_MEMORY:
-            return f"needed more than {self._memory / GIGABYTE:.1f} GB of memory and was stopped"
+            return (
+                f"needed more than {self._memory / GIGABYTE:.1f} GB of memory and was stopped: "
+                "raise training.memory_gigabytes of the policy"
+            )
         name = f"exit code {code}"
         with suppress(ValueError):
             name = signal.Signals(-code).name

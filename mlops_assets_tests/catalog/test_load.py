@@ -38,12 +38,13 @@ def test_a_config_says_what_should_exist():
 def test_sections_of_the_policy_become_the_policy():
     policy = loaded(
         policy=FILES["release_policy.yml"]
-        + "four_eyes: off\nrollback: {automatic: true}\ntraining: {max_parallel: 3}\n"
+        + "four_eyes: off\nrollback: {automatic: true}\ntraining: {max_parallel: 3, timeout_minutes: 5}\n"
         "readings: {freshness_hours: 6}\nruns: {keep_days: 7}\ngates: {minimum_skill: 0.1}\n"
     ).policy
     assert policy.four_eyes == "off"
     assert policy.automatic_rollback
     assert policy.maximum_parallel_training == 3
+    assert (policy.training_timeout_minutes, policy.training_memory_gigabytes) == (5, 4)
     assert (policy.freshness_hours, policy.keep_runs_days) == (6, 7)
     assert policy.gates.minimum_skill == 0.1
 

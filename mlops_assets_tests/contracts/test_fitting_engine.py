@@ -83,7 +83,10 @@ def test_one_failure_of_any_kind_stops_no_other(engine_of):
 
 def test_a_fit_that_takes_too_long_is_stopped_and_says_so(engine_of):
     results = named(engine_of(workers=1, timeout_seconds=0.3).fit([job("HANGS"), job("A")]))
-    assert results["HANGS"] == "took longer than 0.3 s and was stopped"
+    assert results["HANGS"] == (
+        "took longer than 0.3 s and was stopped: raise training.timeout_minutes of the policy, or "
+        "ask for less effort"
+    )
     assert results["A"].circuit.circuit_id == "A"
 
 

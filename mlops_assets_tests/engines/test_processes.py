@@ -77,7 +77,10 @@ def test_one_failure_of_any_kind_stops_no_other(tmp_path):
 def test_a_fit_that_takes_too_long_is_stopped_and_says_so(tmp_path):
     began = time.monotonic()
     results = named(engine(tmp_path, workers=1, timeout_seconds=0.3).fit([job("HANGS"), job("A")]))
-    assert results["HANGS"] == "took longer than 0.3 s and was stopped"
+    assert results["HANGS"] == (
+        "took longer than 0.3 s and was stopped: raise training.timeout_minutes of the policy, or "
+        "ask for less effort"
+    )
     assert results["A"].circuit.circuit_id == "A"
     assert time.monotonic() - began < 30
 
@@ -105,7 +108,10 @@ def test_a_fit_that_takes_too_much_memory_is_stopped_and_says_so(tmp_path):
     results = named(
         engine(tmp_path, workers=1, memory_bytes=2 * 1024**3).fit([job("EATS"), job("A")])
     )
-    assert results["EATS"] == "needed more than 2.0 GB of memory and was stopped"
+    assert results["EATS"] == (
+        "needed more than 2.0 GB of memory and was stopped: raise training.memory_gigabytes of "
+        "the policy"
+    )
     assert results["A"].circuit.circuit_id == "A"
 
 

@@ -311,6 +311,18 @@ def test_what_was_registered_before_a_kill_is_found_again():
     assert len(desk.engine.fitted) == 2
 
 
+def test_what_failed_is_trained_again_alone():
+    def once(job):
+        if job.circuit.circuit_id == "C2" and len(desk.engine.fitted) <= 2:
+            raise ModelError("took longer than 60 s and was stopped")
+        return cheap_fit(job)
+
+    desk = Desk(fit=once)
+    assert list(desk.train().failed) == [CircuitKey("P1", "C2")]
+    assert desk.train().trained == (CircuitKey("P1", "C2"),)
+    assert [job.circuit.circuit_id for job in desk.engine.fitted] == ["C1", "C2", "C2"]
+
+
 def test_progress_counts_data_then_fits_and_says_where_cores_bind():
     desk = Desk()
     notes = Notes()
