@@ -150,8 +150,8 @@ def test_a_log_under_two_writers_takes_a_slice_once(tmp_path):
 def test_rows_with_other_columns_than_the_log_are_refused(tmp_path):
     schema = log_schema("quarantine")
     rows = pl.DataFrame(schema=schema)
-    for odd in (rows.drop("reason"), rows.with_columns(note=pl.lit("x"))):
-        with pytest.raises(DataError, match="(reason|note) of the rows do not fit the log"):
+    for odd in (rows.drop("reason"), rows.with_columns(remark=pl.lit("x"))):
+        with pytest.raises(DataError, match=r"(reason|remark) of the rows do not fit the log"):
             LocalRowLog(tmp_path / "q", "quarantine").append(odd, slice_id="s")
 
 
