@@ -257,8 +257,8 @@ def test_an_entry_of_another_form_is_named_and_breaks_nothing(event, data):
     assert (caught.value.code, caught.value.reason) == (
         "E_LEDGER",
         (
-            f"ledger entry 0: {event}, but its data are not those of such an entry: no platform wrote "
-            "it; see `mlops verify`"
+            f"ledger entry 0: {event}, but its data are not those of such an entry: no platform "
+            "wrote it; see `mlops verify`"
         ),
     )
 

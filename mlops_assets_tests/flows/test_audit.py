@@ -62,8 +62,10 @@ def test_a_changed_line_of_the_log_is_named(home):
         "ok": False,
         "entries": 0,
         "problems": [
-            "ledger entry 1 is not the one that was anchored "
-            "(ledger entry 2 does not follow entry 1)"
+            (
+                "ledger entry 1 is not the one that was anchored "
+                "(ledger entry 2 does not follow entry 1)"
+            )
         ],
     }
 
