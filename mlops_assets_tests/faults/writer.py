@@ -34,7 +34,7 @@ def main() -> None:
     jitter = random.Random(seed + number)
     table = LocalReadingsTable(path, folder=DeltaFolder(path, jitter=jitter, pause=pause))
     for turn in range(merges):
-        moment = START + timedelta(hours=turn % 48, days=0)
+        moment = START + timedelta(hours=turn % 48)
         own = readings([float(turn)], key=f"P1/W{number}x{turn}", start=moment)
         shared = readings([1.0], key="P1/SHARED", start=START + timedelta(hours=turn))
         shared = shared.with_columns(pl.lit(float(turn)).alias(f"w{number}"))

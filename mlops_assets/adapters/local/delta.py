@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
@@ -25,7 +26,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from mlops_assets.adapters.local.delta_log import DeltaLog
-from mlops_assets.adapters.local.files import make_folder, step
+from mlops_assets.adapters.local.files import locked, make_folder, step
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
@@ -122,17 +123,23 @@ class DeltaFolder:
             raise self.unreadable(error) from error
 
     def commit(self, attempt: Callable[[], _T]) -> _T:
-        """Run ``attempt`` until no other writer was faster, reloading the table each time."""
+        """Run ``attempt`` until no other writer was faster, reloading the table each time.
+
+        Whoever lost queues up, so that of many writers on one machine one tries again at a time.
+        """
         longest = _FIRST_PAUSE_SECONDS
-        for _ in range(TRIES):
-            try:
-                return attempt()
-            except CommitFailedError:
-                self._pause(self._jitter.uniform(0, longest))
-                longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
-            except (DeltaError, OSError) as error:
-                raise self._unwritable(error) from error
-            step("delta.lost", self.path)
+        with ExitStack() as queue:
+            for number in range(TRIES):
+                try:
+                    return attempt()
+                except CommitFailedError:
+                    self._pause(self._jitter.uniform(0, longest))
+                    longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
+                except (DeltaError, OSError) as error:
+                    raise self._unwritable(error) from error
+                if number == 0:
+                    queue.enter_context(locked(self.path.with_name(f".{self.path.name}.queue")))
+                step("delta.lost", self.path)
         raise StaleError(f"{self.path}: {TRIES} other writers were faster; run it again")
 
     def create(
