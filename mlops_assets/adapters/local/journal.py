@@ -47,6 +47,15 @@ class _Slice:
         return _document(slice_id, self.files, **more)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What one file holds, and the inode, size and time it had."""
+
+    state: tuple[int, int, int]
+    slices: dict[str, _Slice]
+    files: frozenset[RawFile]
+
+
 class LocalIngestJournal:
     """``intents/SLICE.json`` until the slice is in the table, then ``slices/SLICE.json``.
 
@@ -58,11 +67,11 @@ class LocalIngestJournal:
         self._intents = folder / "intents"
         self._slices = folder / "slices"
         self._gathered = folder / "slices.json"
-        self._known: dict[Path, tuple[object, dict[str, _Slice]]] = {}
+        self._known: dict[Path, _Known] = {}
 
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
-        return frozenset(file for each in self._confirmed().values() for file in each.files)
+        return frozenset().union(*(known.files for known in self._documents()))
 
     def made(self) -> dict[str, dict[str, int]]:
         """By confirmed slice, the version of each table that holds a part of it."""
@@ -128,25 +137,31 @@ class LocalIngestJournal:
 
     def _confirmed(self) -> dict[str, _Slice]:
         """Every confirmed slice by its id."""
-        slices = dict(self._read_once(self._gathered))
-        for path in self._slices.glob("*.json"):
-            slices |= self._read_once(path)
+        slices: dict[str, _Slice] = {}
+        for known in self._documents():
+            slices |= known.slices
         return slices
 
-    def _read_once(self, path: Path) -> dict[str, _Slice]:
-        """The slices of a file, which is read once for as long as it stays the same."""
+    def _documents(self) -> list[_Known]:
+        """The file of gathered slices and those of slices alone, as far as they are there."""
+        paths = [self._gathered, *self._slices.glob("*.json")]
+        return [known for path in paths if (known := self._read_once(path)) is not None]
+
+    def _read_once(self, path: Path) -> _Known | None:
+        """What a file holds; it is read once for as long as it stays the same."""
         try:
             stat = path.stat()
         except FileNotFoundError:
-            return {}
+            return None
         state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        before, slices = self._known.get(path, (None, {}))
-        if before != state:
+        known = self._known.get(path)
+        if known is None or known.state != state:
             document = _read(path)
             documents = document["slices"] if path == self._gathered else [document]
             slices = {document["slice"]: _Slice.of(document) for document in documents}
-            self._known[path] = (state, slices)
-        return slices
+            files = frozenset(file for each in slices.values() for file in each.files)
+            known = self._known[path] = _Known(state, slices, files)
+        return known
 
     def _gather(self, slices: Mapping[str, _Slice]) -> None:
         """Put slices into the one file; those lying alone go once it is there."""

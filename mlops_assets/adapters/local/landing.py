@@ -14,6 +14,7 @@ import json
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ class LocalLandingZone:
         self._root = root
         self._seen = seen
         self._clock = clock
+        self._state: tuple[int, int, int] | None = None
+        self._known: Mapping[str, _Sight] = {}
 
     def files(self) -> tuple[RawFile, ...]:
         """Every file, sorted by path; DataError when there is no such folder."""
@@ -58,20 +61,21 @@ class LocalLandingZone:
             raise DataError(f"{self._root}: no such file or folder; raw files are read from there")
         known = self._remembered()
         now = self._clock()
-        found: list[RawFile] = []
+        listed: dict[str, _Sight] = {}
         looked: dict[str, _Sight] = {}
         try:
             for path, state in sorted(_walk(str(self._root), "")):
                 sight = known.get(path)
-                if sight is None or sight[:4] != state or now >= sight[5]:
+                if sight is None or sight.state != state or now >= sight.until:
                     sight = looked[path] = self._look(path, state, now)
-                found.append(RawFile(path, sight[0], sight[4]))
+                listed[path] = sight
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from error
-        if self._seen is not None and looked and _worth_it(looked, known):
-            paths = {file.path for file in found}
-            self._remember({path: s for path, s in (known | looked).items() if path in paths})
-        return tuple(found)
+        if self._seen is not None:
+            self._known = listed
+            if looked and _worth_it(looked, known):
+                self._remember(listed)
+        return tuple([sight.file for sight in listed.values()])
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
@@ -102,38 +106,62 @@ class LocalLandingZone:
         """
         data = self._bytes(path)
         digest = hashlib.sha256(data).hexdigest()
-        size, inode, changed, renamed = state
-        if len(data) != size or max(changed, renamed) > now - _UNSETTLED_NS:
-            return (len(data), inode, changed, renamed, digest, 0)
+        file = RawFile(path, len(data), digest)
+        if len(data) != state[0] or max(state[2:]) > now - _UNSETTLED_NS:
+            return _Sight(state, file, until=0)
         week = TRUSTED // timedelta(microseconds=1) * 1000
         share = int(hashlib.sha256(path.encode()).hexdigest()[:4], 16)
-        until = now + week // 2 + week // 2 * share // 0x10000
-        return (size, inode, changed, renamed, digest, until)
+        return _Sight(state, file, until=now + week // 2 + week // 2 * share // 0x10000)
 
-    def _remembered(self) -> dict[str, _Sight]:
+    def _remembered(self) -> Mapping[str, _Sight]:
         """What earlier listings saw; nothing where that cannot be read, since it is only a hint."""
         if self._seen is None:
             return {}
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            document = json.loads(self._seen.read_bytes())
-            if document["format"] == _FORMAT:
-                return {path: tuple(sight) for path, sight in document["files"].items()}
-        return {}
+        if self._state is None or self._state != _state(self._seen):
+            self._state = _state(self._seen)
+            self._known = {}
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                document = json.loads(self._seen.read_bytes())
+                if document["format"] == _FORMAT:
+                    self._known = {
+                        path: _Sight(tuple(state), RawFile(path, state[0], digest), until)
+                        for path, (*state, digest, until) in document["files"].items()
+                    }
+        return self._known
 
-    def _remember(self, sights: dict[str, _Sight]) -> None:
+    def _remember(self, sights: Mapping[str, _Sight]) -> None:
         assert self._seen is not None  # noqa: S101 asked by the caller
-        document = {"format": _FORMAT, "files": sights}
+        files = {path: (*each.state, each.file.sha256, each.until) for path, each in sights.items()}
+        document = {"format": _FORMAT, "files": files}
         write_atomic(self._seen, json.dumps(document, separators=(",", ":")).encode())
+        self._state = _state(self._seen)
 
 
-# Size, inode, the times of the content and of the inode in nanoseconds; then the digest, and the
-# time at which the file must be read again.
-_Sight = tuple[int, int, int, int, str, int]
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A file as a listing saw it.
+
+    ``state`` is its size, inode, and the times of its content and of its inode in nanoseconds;
+    ``until`` is when it must be read again.
+    """
+
+    state: tuple[int, ...]
+    file: RawFile
+    until: int
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _worth_it(looked: Mapping[str, _Sight], known: Mapping[str, _Sight]) -> bool:
     """Whether what was read is more than the next listing should read again."""
-    return len(looked) > max(_FEW, len(known) // 50) or sum(s[0] for s in looked.values()) > _SMALL
+    read = sum(sight.file.size for sight in looked.values())
+    return len(looked) > max(_FEW, len(known) // 50) or read > _SMALL
 
 
 def _walk(folder: str, prefix: str) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
