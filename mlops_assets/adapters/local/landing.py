@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.local.files import read_bytes, write_atomic, write_once
@@ -23,7 +24,7 @@ from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 # A file that seems unchanged is read again after this long at the latest.
@@ -64,7 +65,7 @@ class LocalLandingZone:
         listed: dict[str, _Sight] = {}
         looked: dict[str, _Sight] = {}
         try:
-            for path, state in sorted(_walk(str(self._root), "")):
+            for path, state in _walk(str(self._root)):
                 sight = known.get(path)
                 if sight is None or sight.state != state or now >= sight.until:
                     sight = looked[path] = self._look(path, state, now)
@@ -164,18 +165,30 @@ def _worth_it(looked: Mapping[str, _Sight], known: Mapping[str, _Sight]) -> bool
     return len(looked) > max(_FEW, len(known) // 50) or read > _SMALL
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Every visible file below a folder by its relative path."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "_")):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                stat = entry.stat()
-                state = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
-                yield prefix + entry.name, state
+def _walk(root: str) -> list[tuple[str, tuple[int, int, int, int]]]:
+    """Every visible file below a folder by its relative path, sorted; links are not followed."""
+    found = []
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        # Names are looked up below an opened folder, which costs less than whole paths do.
+        opened = os.open(f"{root}/{prefix}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with os.scandir(opened) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name[0] in "._":
+                        continue
+                    if entry.is_file():
+                        stat = entry.stat()
+                        state = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+                        found.append((prefix + name, state))
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{prefix}{name}/")
+        finally:
+            os.close(opened)
+    found.sort(key=itemgetter(0))
+    return found
 
 
 def _described(path: str, data: bytes) -> RawFile:
