@@ -7,7 +7,7 @@ SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races attacks replay mutants faults malformed
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races forgery attacks replay mutants faults malformed
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -96,6 +96,10 @@ races: $(STAMP)
 # 10,000 malformed raw files, config files and model files each: about ten minutes of one core.
 malformed: $(STAMP)
 	$(BIN)/python -m mlops_assets_tests.malformed
+
+# 1,000 forged launches, every mutation and every report through a running web server.
+forgery: $(STAMP)
+	MLOPS_LAUNCHES=1000 $(BIN)/python -m pytest mlops_assets_tests/journeys/test_forgery.py -s -p no:randomly
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
