@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
-from mlops_assets.domain.approval import PLATFORM, Decision, authenticate, shown
+from mlops_assets.domain.approval import PLATFORM, Decision, authenticate
 from mlops_assets.domain.approval import statement as statement_for
-from mlops_assets.domain.canonical import moment_text
+from mlops_assets.domain.canonical import moment_text, shown
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import canonical_json, sha256
