@@ -7,6 +7,7 @@ threads with a platform each, half two processes. CI runs 10 races; ``make races
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -22,6 +23,7 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.flows import release
 from mlops_assets.flows.audit import verify
 from mlops_assets.flows.plan import config_at
+from mlops_assets_tests.journeys.command import mlops_process
 from mlops_assets_tests.journeys.people import (
     approve,
     created,
@@ -181,3 +183,20 @@ def test_one_release_promoted_twice_at_once_is_done_once_and_both_say_so(
         assert events(root, "deployed") == [*before, both]
         whole(root)
         shutil.rmtree(root)
+
+
+def test_two_commands_that_promote_one_release_at_once_both_tell_the_truth(
+    rivals, made_demo, tmp_path
+):
+    home, both, _ = rivals
+    root = Path(shutil.copytree(home, tmp_path / "home", symlinks=True))
+    shutil.copytree(made_demo[0] / "dagster", root / "dagster")
+    words = ("release", "promote", both, "--stage", "production")
+    running = [mlops_process(root, *words) for _ in range(2)]
+    ended = [process.communicate(timeout=600) for process in running]
+    assert [process.returncode for process in running] == [0, 0], ended
+    told = [json.loads(out) for out, _ in ended]
+    assert {each["state"] for each in told} == {"deployed"}
+    assert sorted(each["circuits"] for each in told) == [[], [str(C1), str(C2)]]
+    assert events(root, "deployed").count(both) == 1
+    whole(root)
