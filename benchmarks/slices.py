@@ -86,13 +86,15 @@ class Home:
         return self.send(rows_of(self.circuits, END + timedelta(hours=3 * number), 3))
 
     def fill(self, files: int) -> None:
-        """Let so many raw files have been ingested, each of one row of an older year."""
-        first = END - timedelta(days=2000)
-        for number in range(files - self.sent):
-            stamp = (first + timedelta(hours=number)).strftime("%Y-%m-%d %H:%M")
-            line = f"plant_id,circuit_id,timestamp,value\nP0000,C0,{stamp},1{number % 9}\n"
-            self.lake.landing.put(f"old/{number // 100:04}/{number:06}.csv", line.encode())
-        ingest(self.lake, self.config, now=NOW)
+        """Let so many raw files have been ingested; each sends one row again that is there."""
+        rows = rows_of(self.circuits, END - timedelta(days=2), 24)
+        for number, row in enumerate(rows.head(files - self.sent).iter_rows()):
+            plant, circuit, stamp, value = row
+            line = f"{plant},{circuit},{stamp:%Y-%m-%d %H:%M},{value!r}\n"
+            data = f"plant_id,circuit_id,timestamp,value\n{line}".encode()
+            self.lake.landing.put(f"old/{number // 100:04}/{number:06}.csv", data)
+        report = ingest(self.lake, self.config, now=NOW)
+        assert report.rows_unchanged == report.rows_read == len(report.files), report
 
 
 def compared(few: Home, many: Home, rounds: int) -> dict[str, float]:

@@ -37,8 +37,7 @@ def test_a_config_says_what_should_exist():
 
 def test_sections_of_the_policy_become_the_policy():
     policy = loaded(
-        policy=FILES["release_policy.yml"]
-        + "four_eyes: off\nrollback: {automatic: true}\n"
+        policy=FILES["release_policy.yml"] + "four_eyes: off\nrollback: {automatic: true}\n"
         "training: {max_parallel: 3, timeout_minutes: 5}\n"
         "readings: {freshness_hours: 6}\nruns: {keep_days: 7}\ngates: {minimum_skill: 0.1}\n"
     ).policy

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.local.files import read_bytes, write_atomic, write_once
@@ -24,7 +24,7 @@ from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 # A file that seems unchanged is read again after this long at the latest.
@@ -62,21 +62,23 @@ class LocalLandingZone:
             raise DataError(f"{self._root}: no such file or folder; raw files are read from there")
         known = self._remembered()
         now = self._clock()
-        listed: dict[str, _Sight] = {}
+        found: list[RawFile] = []
         looked: dict[str, _Sight] = {}
         try:
-            for path, state in _walk(str(self._root)):
+            for path, stat in _walk(str(self._root)):
                 sight = known.get(path)
-                if sight is None or sight.state != state or now >= sight.until:
-                    sight = looked[path] = self._look(path, state, now)
-                listed[path] = sight
+                if sight is None or not sight.shows(stat) or now >= sight.until:
+                    sight = looked[path] = self._look(path, stat, now)
+                found.append(sight.file)
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from error
-        if self._seen is not None:
-            self._known = listed
-            if looked and _worth_it(looked, known):
-                self._remember(listed)
-        return tuple([sight.file for sight in listed.values()])
+        found.sort(key=attrgetter("path"))
+        if self._seen is not None and (looked or len(found) != len(known)):
+            paths = {file.path for file in found}
+            self._known = {path: s for path, s in {**known, **looked}.items() if path in paths}
+            if _worth_it(looked, known):
+                self._remember(self._known)
+        return tuple(found)
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
@@ -100,7 +102,7 @@ class LocalLandingZone:
             raise DataError(f"{path}: is no longer in the landing zone; put it back")
         return data
 
-    def _look(self, path: str, state: tuple[int, ...], now: int) -> _Sight:
+    def _look(self, path: str, stat: os.stat_result, now: int) -> _Sight:
         """Read a file, and say until when that may be relied on.
 
         Digests run out at different times, so that no listing reads everything at once.
@@ -108,11 +110,12 @@ class LocalLandingZone:
         data = self._bytes(path)
         digest = hashlib.sha256(data).hexdigest()
         file = RawFile(path, len(data), digest)
-        if len(data) != state[0] or max(state[2:]) > now - _UNSETTLED_NS:
-            return _Sight(state, file, until=0)
+        state = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
+        if len(data) != stat.st_size or max(state[2:]) > now - _UNSETTLED_NS:
+            return _Sight(*state, file, until=0)
         week = TRUSTED // timedelta(microseconds=1) * 1000
         share = int(hashlib.sha256(path.encode()).hexdigest()[:4], 16)
-        return _Sight(state, file, until=now + week // 2 + week // 2 * share // 0x10000)
+        return _Sight(*state, file, until=now + week // 2 + week // 2 * share // 0x10000)
 
     def _remembered(self) -> Mapping[str, _Sight]:
         """What earlier listings saw; nothing where that cannot be read, since it is only a hint."""
@@ -125,14 +128,17 @@ class LocalLandingZone:
                 document = json.loads(self._seen.read_bytes())
                 if document["format"] == _FORMAT:
                     self._known = {
-                        path: _Sight(tuple(state), RawFile(path, state[0], digest), until)
-                        for path, (*state, digest, until) in document["files"].items()
+                        path: _Sight(
+                            size, inode, changed, moved, RawFile(path, size, sha256), until
+                        )
+                        for path, row in document["files"].items()
+                        for size, inode, changed, moved, sha256, until in (row,)
                     }
         return self._known
 
     def _remember(self, sights: Mapping[str, _Sight]) -> None:
         assert self._seen is not None  # noqa: S101 asked by the caller
-        files = {path: (*each.state, each.file.sha256, each.until) for path, each in sights.items()}
+        files = {path: each.row() for path, each in sights.items()}
         document = {"format": _FORMAT, "files": files}
         write_atomic(self._seen, json.dumps(document, separators=(",", ":")).encode())
         self._state = _state(self._seen)
@@ -140,15 +146,28 @@ class LocalLandingZone:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """A file as a listing saw it.
+    """A file as a listing saw it, with its times in nanoseconds, and until when that counts."""
 
-    ``state`` is its size, inode, and the times of its content and of its inode in nanoseconds;
-    ``until`` is when it must be read again.
-    """
-
-    state: tuple[int, ...]
+    size: int
+    inode: int
+    changed: int
+    moved: int
     file: RawFile
     until: int
+
+    def shows(self, stat: os.stat_result) -> bool:
+        """Whether the file is as it was; ``moved`` is the time of its inode."""
+        return (
+            self.changed == stat.st_mtime_ns
+            and self.moved == stat.st_ctime_ns
+            and self.size == stat.st_size
+            and self.inode == stat.st_ino
+        )
+
+    def row(self) -> tuple[int | str, ...]:
+        """As it is written down."""
+        state = (self.size, self.inode, self.changed, self.moved)
+        return (*state, self.file.sha256, self.until)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
@@ -165,9 +184,8 @@ def _worth_it(looked: Mapping[str, _Sight], known: Mapping[str, _Sight]) -> bool
     return len(looked) > max(_FEW, len(known) // 50) or read > _SMALL
 
 
-def _walk(root: str) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """Every visible file below a folder by its relative path, sorted; links are not followed."""
-    found = []
+def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every visible file below a folder by its relative path; links to folders are not followed."""
     folders = [""]
     while folders:
         prefix = folders.pop()
@@ -180,15 +198,11 @@ def _walk(root: str) -> list[tuple[str, tuple[int, int, int, int]]]:
                     if name[0] in "._":
                         continue
                     if entry.is_file():
-                        stat = entry.stat()
-                        state = (stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)
-                        found.append((prefix + name, state))
+                        yield prefix + name, entry.stat()
                     elif entry.is_dir(follow_symlinks=False):
                         folders.append(f"{prefix}{name}/")
         finally:
             os.close(opened)
-    found.sort(key=itemgetter(0))
-    return found
 
 
 def _described(path: str, data: bytes) -> RawFile:
