@@ -161,7 +161,7 @@ def _rejected(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
 def _expired(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
     request = _asked(view, entry)
     _expect(view, entry, view.begun is None and entry.at >= request.expires_at)
-    return replace(view, state=BEFORE_REQUEST[request.stage], open_request=None, lapsed=None)
+    return replace(view, state=BEFORE_REQUEST[request.stage], open_request=None)
 
 
 def _lapse(view: ReleaseView, now: datetime) -> ReleaseView:

@@ -216,26 +216,55 @@ def test_releases_come_in_the_order_they_were_made():
 
 
 SAID = {
-    "the same release twice": f"ledger entry 1: released, but {R1} is there already",
-    "a release that nobody created": f"ledger entry 0: requested, but {R1} was never created",
-    "a request twice": f"ledger entry 3: requested, but {R1} is awaiting_registry",
-    "an approval without request": f"ledger entry 1: approved, but {R1} has no such open request",
-    "an approval under another nonce": (
-        f"ledger entry 3: approved, but {R1} has no such open request"
-    ),
+    "the same release twice": f"1: released, but {R1} is there already",
+    "a release that nobody created": f"0: requested, but {R1} was never created",
+    "a request twice": f"3: requested, but {R1} is awaiting_registry",
+    "a request for production at once": f"1: requested, but {R1} is candidate",
+    "a request for the test": f"1: requested, but {R1} is candidate",
+    "an approval without request": f"1: approved, but {R1} has no such open request",
+    "an approval under another nonce": f"3: approved, but {R1} has no such open request",
     "an approval by the same person": (
-        f"ledger entry 3: approved, but {R1} was approved by eng@co.example before"
+        f"3: approved, but {R1} was approved by eng@co.example before"
     ),
-    "an approval too late": f"ledger entry 3: approved, but {R1} is awaiting_registry",
-    "superseded by nobody": f"ledger entry 1: superseded, but {R1} is candidate",
+    "an approval too late": f"3: approved, but {R1} is awaiting_registry",
+    "an approval after the stage began": f"4: approved, but {R1} is awaiting_registry",
+    "a rejection too late": f"3: rejected, but {R1} is awaiting_registry",
+    "a rejection after the stage began": f"4: rejected, but {R1} is awaiting_registry",
+    "an end before its time": f"3: expired, but {R1} is awaiting_registry",
+    "an end of what has begun": f"4: expired, but {R1} is awaiting_registry",
+    "an end of no request": f"1: expired, but {R1} has no such open request",
+    "a nonce consumed twice": f"4: consumed, but {R1} is awaiting_registry",
+    "a nonce consumed too late": f"3: consumed, but {R1} is awaiting_registry",
+    "a copy without approval": f"3: registered, but {R1} is awaiting_registry",
+    "a copy of a candidate": f"1: registered, but {R1} is candidate",
+    "a test of a candidate": f"1: tested, but {R1} is candidate",
+    "a test twice": f"6: tested, but {R1} is tested",
+    "a failure of a candidate": f"1: failed, but {R1} is candidate",
+    "a failure before it began": f"7: failed, but {R1} is awaiting_production",
+    "an error of a candidate": f"1: errored, but {R1} is candidate",
+    "an error before it began": f"3: errored, but {R1} is awaiting_registry",
+    "a test after an error elsewhere": f"5: tested, but {R1} is errored",
+    "a deployment without approval": f"7: deployed, but {R1} is awaiting_production",
+    "a deployment at once": f"1: deployed, but {R1} is candidate",
+    "a deployment by the registry's approval": f"4: deployed, but {R1} is awaiting_registry",
+    "a deployment twice": f"10: deployed, but {R1} is deployed",
+    "superseded by nobody": f"1: superseded, but {R1} is candidate",
+    "superseded twice": f"12: superseded, but {R2} is superseded",
+    "life after a rejection": f"4: requested, but {R1} is rejected",
+    "life after a failure": f"6: tested, but {R1} is failed",
+    "life after another was first": f"11: requested, but {R2} is superseded",
 }
+
+
+def test_every_history_that_may_not_be_has_its_sentence():
+    assert SAID.keys() == IMPOSSIBLE.keys()
 
 
 @pytest.mark.parametrize("history", SAID)
 def test_an_entry_that_may_not_be_there_is_named_in_a_whole_sentence(history):
     with pytest.raises(RefusedError) as caught:
         fold(IMPOSSIBLE[history]().entries, None)
-    assert (caught.value.code, caught.value.reason) == ("E_LEDGER", SAID[history])
+    assert (caught.value.code, caught.value.reason) == ("E_LEDGER", f"ledger entry {SAID[history]}")
 
 
 @pytest.mark.parametrize(
