@@ -17,14 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.local.files import read_bytes, write_atomic, write_once
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # A file that seems unchanged is read again after this long at the latest.
@@ -127,13 +127,8 @@ class LocalLandingZone:
             with suppress(OSError, ValueError, TypeError, KeyError):
                 document = json.loads(self._seen.read_bytes())
                 if document["format"] == _FORMAT:
-                    self._known = {
-                        path: _Sight(
-                            size, inode, changed, moved, RawFile(path, size, sha256), until
-                        )
-                        for path, row in document["files"].items()
-                        for size, inode, changed, moved, sha256, until in (row,)
-                    }
+                    rows = document["files"].items()
+                    self._known = {path: _Sight.of(path, row) for path, row in rows}
         return self._known
 
     def _remember(self, sights: Mapping[str, _Sight]) -> None:
@@ -154,6 +149,12 @@ class _Sight:
     moved: int
     file: RawFile
     until: int
+
+    @classmethod
+    def of(cls, path: str, row: Sequence[Any]) -> _Sight:
+        """As it was written down."""
+        size, inode, changed, moved, sha256, until = row
+        return cls(size, inode, changed, moved, RawFile(path, size, sha256), until)
 
     def shows(self, stat: os.stat_result) -> bool:
         """Whether the file is as it was; ``moved`` is the time of its inode."""
