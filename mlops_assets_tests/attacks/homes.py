@@ -103,6 +103,11 @@ class DiskHome(ReleaseHome):
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.layout = HomeLayout(Path(shutil.copytree(self.layout.root, root, symlinks=True)))
+        # What lies in memory is copied too: an attack must not begin where another one ended.
+        other.data = copy.deepcopy(self.data)
+        for name, value in self.__dict__.items():
+            if isinstance(value, dict | list):
+                setattr(other, name, copy.copy(value))
         other._open()
         return other
 
