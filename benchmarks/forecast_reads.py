@@ -77,7 +77,7 @@ def batch(folder: Path, circuits: int) -> None:
 
 def measure(*, quick: bool) -> list[Figure]:
     """Build both histories, and forecast each in a process of its own."""
-    circuits, many = (20, 120) if quick else (CIRCUITS, MANY_DAYS)
+    circuits, many = (100, 150) if quick else (CIRCUITS, MANY_DAYS)
     found = {}
     with tempfile.TemporaryDirectory(prefix="forecast-reads-") as name:
         for days in (DAYS, many):
