@@ -187,6 +187,10 @@ def test_a_broken_log_is_refused_in_a_whole_sentence():
         "E_CHAIN",
         "ledger entry 1 is older than entry 0",
     )
+    assert refused(b"{}\n") == (
+        "E_CHAIN",
+        "ledger entry 0 lacks actor, at, data, event, prev, seq",
+    )
     assert refused(b"x\n") == ("E_CHAIN", "ledger entry 0 is not JSON: JSONDecodeError")
     assert refused(line_of(LOG[0]).replace(b"06-01T", b"06-99T")) == (
         "E_CHAIN",
@@ -208,14 +212,19 @@ def test_the_anchors_tell_which_entry_was_changed():
     assert refused(changed, ANCHORS[:1])[1] == "ledger entry 2 does not follow entry 1"
     assert first_changed(TEXT, ANCHORS) is None
     assert first_changed(changed, ANCHORS) == 1
+    assert first_changed(TEXT.replace(b'"n":3', b'"n":9'), ANCHORS) == 2
+    spaced = a_log({"n": "a b"}, {"n": 2})
+    text = b"".join(line_of(entry) for entry in spaced)
+    assert first_changed(text, [anchor_of(entry) for entry in spaced]) is None
 
 
 def test_a_broken_log_is_refused_though_the_anchors_cannot_be_read():
     def unreadable():
         raise HomeError("config: no git repository")
 
-    with pytest.raises(RefusedError, match="ledger entry 2 is cut off"):
+    with pytest.raises(RefusedError) as caught:
         read_log(TEXT[:-1], unreadable)
+    assert caught.value.reason == "ledger entry 2 is cut off"
 
 
 def test_the_anchors_of_a_whole_log_are_not_asked_for():
