@@ -145,7 +145,11 @@ class DeltaFolder:
     def create(
         self, rows: pl.DataFrame, slice_id: str | None, *, partition_by: list[str] | None = None
     ) -> int:
-        """Make the table with its first rows in one commit."""
+        """Make the table with its first rows in one commit.
+
+        CommitFailedError when another writer made it first. The library would put such a commit
+        after the other one, with rows that nobody compared and a schema that replaces the other.
+        """
         make_folder(self.path)
         step("delta.create", self.path)
         try:
@@ -157,7 +161,7 @@ class DeltaFolder:
                 configuration=_CONFIGURATION,
                 target_file_size=FILE_BYTES,
                 writer_properties=_WRITER,
-                commit_properties=_properties(slice_id),
+                commit_properties=_properties(slice_id, tries=0),
                 post_commithook_properties=HOOKS,
             )
         except (DeltaError, OSError) as error:
@@ -305,11 +309,13 @@ def _plain(rows: pl.DataFrame) -> Any:  # noqa: ANN401 an Arrow table
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _properties(slice_id: str | None) -> CommitProperties | None:
+def _properties(slice_id: str | None, *, tries: int | None = None) -> CommitProperties | None:
     if slice_id is None:
-        return None
+        return None if tries is None else CommitProperties(max_commit_retries=tries)
     return CommitProperties(
-        custom_metadata={"slice": slice_id}, app_transactions=[Transaction(slice_id, 1)]
+        custom_metadata={"slice": slice_id},
+        app_transactions=[Transaction(slice_id, 1)],
+        max_commit_retries=tries,
     )
 
 
