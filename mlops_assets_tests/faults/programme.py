@@ -17,6 +17,7 @@ from pathlib import Path
 from mlops_assets_tests.faults import failpoint
 from mlops_assets_tests.faults.driver import Driver, KilledError, arm
 
+KILLS = 500
 KILL = -1
 _SOURCE = Path(__file__).with_name("disk.c")
 
@@ -50,7 +51,7 @@ def failpoints(folder: Path, seed: int, *, short: bool) -> str:
 
 def moments(folder: Path, seed: int, *, short: bool) -> str:
     """Kill at random moments, files arriving on the way."""
-    kills, every = (10, 5) if short else (500, 25)
+    kills, every = (10, 5) if short else (KILLS, 25)
     driver = Driver(folder, seed)
     moment = random.Random(seed)
     ended: Counter[str] = Counter()
