@@ -112,7 +112,7 @@ def judge_skill(wape: float, floor: float, minimum: float) -> Verdict:
     if not (math.isfinite(wape) and math.isfinite(floor)):
         return Verdict("skill", passed=False, reason=f"WAPE {wape} against {floor} is no number")
     skill = 0.0 if wape == floor else 1 - wape / floor if floor > 0 else -math.inf
-    passed = skill >= minimum or (wape == floor and minimum <= 0)
+    passed = skill >= minimum
     relation = "is at least" if passed else "is below"
     return Verdict(
         "skill",

@@ -197,7 +197,7 @@ def _read_entry(value: object) -> Entry:
     if isinstance(value, dict) and "restated" not in value:
         names = names - {"restated"}
     entry = expect_fields(value, names, what="a manifest entry")
-    circuit = CircuitKey.parse(_text(entry["circuit"], "circuit"))
+    circuit = CircuitKey.parse(_text(entry["circuit"], "a manifest entry's circuit"))
     what = f"the manifest's entry for {circuit}"
     entry["circuit"] = circuit
     checked_commit(_text(entry["config_commit"], f"{what}: config_commit"))

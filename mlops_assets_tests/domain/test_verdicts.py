@@ -157,6 +157,18 @@ VERDICTS = {
             "too few for a bound; within the margin 2.00 %",
         ),
     ),
+    "a champion whose test was left out beside the others": (
+        lambda: champion(LOST, None),
+        no("champion", f"{LOSS}too few for a bound; over the margin 2.00 %"),
+    ),
+    "a champion without a test of its own": (
+        lambda: champion(FEW, 0.3),
+        yes(
+            "champion",
+            "WAPE 5.50 % against 5.00 % of the incumbent: worse by 2.00 % on 4 common origins, "
+            "too few for a bound; within the margin 2.00 %",
+        ),
+    ),
     "coverage": (
         lambda: judge_coverage(0.96, 0.9, blocks=True),
         yes("coverage", "the 95 % interval held 96.00 % of the actuals, which is at least "
