@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,10 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("repeatable")
+# For `make mutants`: the first example that fails kills a mutant, and nobody reads the smallest.
+settings.register_profile(
+    "unshrunk", settings.get_profile("repeatable"), phases=(Phase.explicit, Phase.generate)
+)
 
 
 @pytest.fixture(scope="session")
