@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RowLog,
         ServingWorkspace,
         SharedRegistry,
+        Signer,
         Storage,
         TableUpkeep,
     )
@@ -102,6 +103,13 @@ def drill_files(settings: Settings) -> DrillFiles:
     from mlops_assets.adapters.local.drill import LocalDrillFiles
 
     return LocalDrillFiles(settings.layout.drills, settings.layout.root)
+
+
+def signer(key: Path) -> Signer:
+    """Return who signs with a person's key file."""
+    from mlops_assets.adapters.local.signature import signer as of
+
+    return of(key)
 
 
 def storage(settings: Settings) -> Storage:

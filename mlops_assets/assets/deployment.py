@@ -24,6 +24,7 @@ from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.gates import Verdict, refusals
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.manifest import Entry, Manifest
+from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.release import ReleaseView, Stage
 from mlops_assets.domain.validation import TEST_VERDICTS
 from mlops_assets.flows.evidence import page
@@ -246,7 +247,7 @@ def stage_verdicts(stage: Stage, verdicts: Sequence[Verdict], release: str) -> t
     for name in names:
         verdict = found.get(name) or Verdict(name, passed=False, reason="it was not asked")
         if not verdict.passed and name.endswith("_approval"):
-            command = f"`mlops release approve {release} --stage {stage} --key KEY` signs it"
+            command = f"`{sign_command(release, stage)}` signs it"
             reason = "; ".join([verdict.reason, *missing, command])
             verdict = Verdict(name, passed=False, reason=reason)
         said.append(verdict)

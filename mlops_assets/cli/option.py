@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlops_assets.cli.session import Session, explained
+
+if TYPE_CHECKING:
+    import os
 
 Command = Callable[..., None]
 
@@ -29,6 +33,22 @@ class Day(click.ParamType[date]):
             return date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is not a date: write YYYY-MM-DD", param, ctx)
+
+
+class KeyFilePath(click.Path):
+    """A key's file; `~` is the home folder in shells too that do not say so."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Put the home folder in and look whether the file is there."""
+        return super().convert(Path(value).expanduser(), param, ctx)
 
 
 circuit_option = click.option(

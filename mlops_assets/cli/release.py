@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlops_assets.cli.option import circuit_option, explains
+from mlops_assets.cli.option import KeyFilePath, circuit_option, explains
 from mlops_assets.cli.session import Refused, marked, review, table
+from mlops_assets.domain.occasion import sign_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ PEOPLES_STAGES = click.Choice(["registry", "production"])
 # What brings a release on from the state that a stage leaves it in.
 _NEXT = {
     "registered": "`mlops release promote {} --stage test` tests it",
-    "tested": "`mlops release approve {} --stage production --key KEY` signs it",
+    "tested": f"`{sign_command('{}', 'production')}` signs it",
     "deployed": "`mlops predict` forecasts with it",
 }
 
@@ -193,12 +194,7 @@ def request(session: Session, release_id: str, stage: Stage, requester: str) -> 
     session.answer(
         document,
         [f"missing: {reason}" for reason in missing]
-        or [
-            (
-                f"open until {window.expires_at}: `mlops release approve {release_id} "
-                f"--stage {stage} --key KEY` signs it"
-            )
-        ],
+        or [(f"open until {window.expires_at}: `{sign_command(release_id, stage)}` signs it")],
     )
     if missing:
         raise Refused(f"{release_id}: {stage}: {len(missing)} reason(s) why nobody can sign yet")
@@ -271,7 +267,8 @@ def submit(session: Session, statement_file: Path, signature_file: Path) -> None
             session.platform,
             session.desired(),
             statement_file.read_bytes(),
-            signature_file.read_bytes(),
+            # Windows' OpenSSH writes its own line ends into the armor.
+            signature_file.read_bytes().replace(b"\r\n", b"\n"),
             now=session.now(),
         ),
     )
@@ -283,14 +280,15 @@ def _decide(decision: str) -> click.Command:
     @stage_option(PEOPLES_STAGES)
     @click.option(
         "--key",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=KeyFilePath(),
         required=True,
-        help="An ed25519 private key in OpenSSH's form, without a passphrase.",
+        help="Your ed25519 key: its file, or the .pub of one in ssh-agent.",
     )
     @click.option("--comment", default="", help="For the ledger.")
     @explains
     def command(session: Session, release_id: str, stage: Stage, key: Path, comment: str) -> None:
         from mlops_assets.flows.approval import approve, reject
+        from mlops_assets.resources import signer
 
         sign = approve if decision == "approve" else reject
         config = session.desired()
@@ -299,7 +297,7 @@ def _decide(decision: str) -> click.Command:
             config,
             release_id,
             stage,
-            key.read_bytes(),
+            signer(key),
             comment,
             now=session.now(),
         )

@@ -157,7 +157,7 @@ def approval_requested(
         subject=subject_of(f"{view.release} asks for your {request.stage} approval"),
         says=f"{_wish(view, request)} It needs {quorum}, has {len(request.approvals)}, and "
         f"expires at {moment_text(request.expires_at)}.",
-        command=sign_command(request),
+        command=sign_command(request.release, request.stage),
     )
 
 
@@ -174,7 +174,7 @@ def approval_reminder(
         subject=subject_of(f"{view.release}: {request.stage} approval expires at {ends}"),
         says=f"{_wish(view, request)} It needs {quorum}, has {len(request.approvals)}. At {ends} "
         "the request expires.",
-        command=sign_command(request),
+        command=sign_command(request.release, request.stage),
     )
 
 
@@ -296,11 +296,9 @@ def cold_start_over(circuit: CircuitKey, command: str, plants: Mapping[str, Plan
     )
 
 
-def sign_command(request: OpenRequest) -> str:
-    """Return the one command that approves an open request."""
-    return (
-        f"mlops release approve {request.release} --stage {request.stage} --key ~/.ssh/id_ed25519"
-    )
+def sign_command(release: str, stage: str) -> str:
+    """Return the one command that approves a stage, with a key in a file or in an agent."""
+    return f"mlops release approve {release} --stage {stage} --key ~/.ssh/id_ed25519"
 
 
 def _about(

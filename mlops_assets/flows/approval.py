@@ -14,9 +14,9 @@ from mlops_assets.domain.canonical import moment_text, shown
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import canonical_json, sha256
+from mlops_assets.domain.key_file import KeyFile
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
-from mlops_assets.domain.signature import public_key_of, sign
 from mlops_assets.domain.trust import checked_email
 from mlops_assets.flows import review
 from mlops_assets.flows.gates import asked, before_request, check_statement, window_hours
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.circuit import Config, Policy
     from mlops_assets.domain.manifest import Manifest
     from mlops_assets.domain.release import OpenRequest, ReleaseView, Stage
-    from mlops_assets.ports import Platform
+    from mlops_assets.ports import Platform, Signer
 
 ACCEPTED = "OK"
 
@@ -251,15 +251,16 @@ def approve(  # noqa: PLR0917 as `statement`
     config: Config,
     release: str,
     stage: Stage,
-    key_file: bytes,
+    key: bytes | Signer,
     comment: str = "",
     *,
     now: datetime,
 ) -> Submission:
-    """Request if none is open, state, sign with a key file, and submit."""
-    return _decide(
-        platform, config, release, stage, "approve", key_file=key_file, comment=comment, now=now
-    )
+    """Request if none is open, state, sign, and submit.
+
+    ``key`` holds the bytes of a private key's file without passphrase, or whoever else signs.
+    """
+    return _decide(platform, config, release, stage, "approve", key=key, comment=comment, now=now)
 
 
 def reject(  # noqa: PLR0917 as `statement`
@@ -267,15 +268,13 @@ def reject(  # noqa: PLR0917 as `statement`
     config: Config,
     release: str,
     stage: Stage,
-    key_file: bytes,
+    key: bytes | Signer,
     comment: str = "",
     *,
     now: datetime,
 ) -> Submission:
     """The same, and end the release."""
-    return _decide(
-        platform, config, release, stage, "reject", key_file=key_file, comment=comment, now=now
-    )
+    return _decide(platform, config, release, stage, "reject", key=key, comment=comment, now=now)
 
 
 def _decide(
@@ -285,15 +284,16 @@ def _decide(
     stage: Stage,
     decision: Decision,
     *,
-    key_file: bytes,
+    key: bytes | Signer,
     comment: str,
     now: datetime,
 ) -> Submission:
+    signer = KeyFile(key) if isinstance(key, bytes) else key
     try:
-        key = public_key_of(key_file)
+        public = signer.public_key
         with platform.ledger.lock():
             _, view = _current(platform, release, now)
-        principal = trust_at(platform.config).signer(key, now).principal
+        principal = trust_at(platform.config).signer(public, now).principal
         if view.state == BEFORE_REQUEST.get(stage):
             window = request(platform, config, release, stage, requester=PLATFORM, now=now)
             if window.nonce is None:
@@ -301,9 +301,10 @@ def _decide(
                     accepted=False, code="E_EVIDENCE", reason="; ".join(window.missing)
                 )
         data = statement(platform, config, release, stage, principal, decision, now=now)
+        armored = signer.sign(data)
     except RefusedError as error:
         return Submission(accepted=False, code=error.code, reason=error.reason)
-    return submit(platform, config, data, sign(key_file, data), now=now, comment=comment)
+    return submit(platform, config, data, armored, now=now, comment=comment)
 
 
 def expire(platform: Platform, *, now: datetime) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.circuit import STEP
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.evidence import Proof, proof_of
+from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
 from mlops_assets.domain.restatement import EVIDENCE, acknowledged_cells
 from mlops_assets.domain.scoring import backtest_chart
@@ -98,11 +99,11 @@ def _commands(
     )
     return [
         (
-            f"With your ed25519 key, to open the {stage} stage:",
-            f"mlops release approve {about} --key ~/.ssh/id_ed25519",
+            f"With your ed25519 key (its file, or one in ssh-agent), to open the {stage} stage:",
+            sign_command(view.release, stage),
         ),
         ("To refuse it:", f"mlops release reject {about} --key ~/.ssh/id_ed25519"),
-        ("With ssh-keygen (a key in an agent, on a token, or with a passphrase):", by_hand),
+        ("From another machine, with OpenSSH alone (Windows' own too):", by_hand),
     ]
 
 

@@ -7,7 +7,13 @@ which. Every write is atomic and may be repeated; every read gives what was writ
 
 from mlops_assets.ports.alert import Alerting, AlertLog, Alerts
 from mlops_assets.ports.clock import Clock, Progress
-from mlops_assets.ports.decision import CommitInfo, ConfigRepository, HomePlace, Ledger
+from mlops_assets.ports.decision import (
+    CommitInfo,
+    ConfigRepository,
+    HomePlace,
+    Ledger,
+    Signer,
+)
 from mlops_assets.ports.engine import (
     Arrived,
     BatchEngine,
@@ -83,6 +89,7 @@ __all__ = [
     "RowLog",
     "ServingWorkspace",
     "SharedRegistry",
+    "Signer",
     "SliceRules",
     "Storage",
     "TableUpkeep",

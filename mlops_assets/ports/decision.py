@@ -104,6 +104,17 @@ class ConfigRepository(Protocol):
         """Every text ever anchored, oldest first."""
 
 
+class Signer(Protocol):
+    """A person's ed25519 key, wherever its private half is: in a file, behind a passphrase."""
+
+    @property
+    def public_key(self) -> bytes:
+        """Its 32 bytes; RefusedError when it is no ed25519 key."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the armored signature in our namespace; RefusedError when it cannot sign."""
+
+
 class HomePlace(Protocol):
     """Where a home lies, while it is made."""
 

@@ -39,4 +39,6 @@ def test_a_check_names_who_signed_what_is_missing_and_the_command(home):
     said = check(home, made, "production")
     assert not said.passed
     assert f"signed by {MANAGER}, 1 of 2 needed" in said.reason
-    assert f"`mlops release approve {made} --stage production --key KEY` signs it" in said.reason
+    assert (
+        f"`mlops release approve {made} --stage production --key ~/.ssh/id_ed25519`" in said.reason
+    )
