@@ -10,6 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 
 from mlops_assets.assets import facts
 from mlops_assets.assets.alert import alerts, run_failures
+from mlops_assets.assets.approval import approval_checks_job, waiting_approvals
 from mlops_assets.assets.config import config_facts
 from mlops_assets.assets.deployment import ASSET_OF
 from mlops_assets.assets.drill import rollback_drill_job, rollback_drill_schedule
@@ -360,6 +361,7 @@ JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
     daily_job,
     circuit_forecast_job,
     quality_job,
+    approval_checks_job,
     rebuild_job,
     prune_job,
     rollback_drill_job,
@@ -376,6 +378,7 @@ SENSORS = [
     config_changes,
     new_raw_files,
     approvals,
+    waiting_approvals,
     ledger_reports,
     degradation,
     daily_after_slice,

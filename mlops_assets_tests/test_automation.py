@@ -12,7 +12,14 @@ from mlops_assets.assets.home import Home
 from mlops_assets.definitions import defs
 from mlops_assets.settings import Settings
 
-SENSORS = ["config_changes", "new_raw_files", "approvals", "ledger_reports", "degradation"]
+SENSORS = [
+    "config_changes",
+    "new_raw_files",
+    "approvals",
+    "waiting_approvals",
+    "ledger_reports",
+    "degradation",
+]
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from mlops_assets.assets.release import (
     REGISTRY_MODEL,
     entry_metadata,
     registry_fact,
-    signers,
 )
 from mlops_assets.domain.deployment import Deployment
 from mlops_assets.domain.errors import MlopsError, RefusedError
@@ -27,6 +26,7 @@ from mlops_assets.domain.manifest import Entry, Manifest
 from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.release import ReleaseView, Stage
 from mlops_assets.domain.validation import TEST_VERDICTS
+from mlops_assets.flows.awaited import given, with_moments
 from mlops_assets.flows.evidence import page
 from mlops_assets.flows.gates import gate, read_test_validation
 from mlops_assets.flows.ledger import manifest_of, views
@@ -112,7 +112,7 @@ def deployment_fact(deployment: Deployment, view: ReleaseView | None) -> Fact:
             "environment": deployment.environment,
             "previous_model_version": deployment.previous_model_version,
             "replaces": deployment.replaces,
-            "signed_by": signers(view, "production") if view else None,
+            "signed_by": given(view, "production") or None if view else None,
             "endpoint": f"workspaces/prod/endpoints/{circuit.plant_id}",
             "rollback": f"mlops rollback --circuit {circuit} --as PRINCIPAL --reason TEXT",
         },
@@ -203,7 +203,7 @@ def _tell(
     if stage == "test":
         stored = platform.dev.evidence.read_release(promotion.release, "test_validation")
         tested = read_test_validation(stored) if stored else {}
-    approved = stage_verdicts(stage, verdicts, promotion.release)
+    approved = stage_verdicts(stage, verdicts, view)
     for entry in manifest.entries:
         if stage == "production" and str(entry.circuit) in promotion.refused:
             continue
@@ -234,7 +234,9 @@ def retired_fact(manifest: Manifest, entry: Entry) -> Fact:
     )
 
 
-def stage_verdicts(stage: Stage, verdicts: Sequence[Verdict], release: str) -> tuple[Verdict, ...]:
+def stage_verdicts(
+    stage: Stage, verdicts: Sequence[Verdict], view: ReleaseView
+) -> tuple[Verdict, ...]:
     """Answer the checks of a stage that people open, from the gate's verdicts."""
     names = {"registry": ("registry_approval",), "production": tuple(PRODUCTION_CHECKS)}.get(
         stage, ()
@@ -246,10 +248,12 @@ def stage_verdicts(stage: Stage, verdicts: Sequence[Verdict], release: str) -> t
     said = []
     for name in names:
         verdict = found.get(name) or Verdict(name, passed=False, reason="it was not asked")
-        if not verdict.passed and name.endswith("_approval"):
-            command = f"`{sign_command(release, stage)}` signs it"
-            reason = "; ".join([verdict.reason, *missing, command])
-            verdict = Verdict(name, passed=False, reason=reason)
+        if name.endswith("_approval"):
+            verdict = with_moments(verdict, view, stage)
+            if not verdict.passed:
+                command = f"`{sign_command(view.release, stage)}` signs it"
+                reason = "; ".join([verdict.reason, *missing, command])
+                verdict = Verdict(name, passed=False, reason=reason)
         said.append(verdict)
     return tuple(said)
 
@@ -262,7 +266,7 @@ def _tell_refusal(
     error: MlopsError,
 ) -> None:
     """Log the checks of a stage that was refused, with every reason, and no materialization."""
-    said = stage_verdicts(stage, verdicts, view.release)
+    said = stage_verdicts(stage, verdicts, view)
     if stage == "test":
         said = (Verdict("no_errors", passed=False, reason=str(error)),)
     elif all(verdict.passed for verdict in said):

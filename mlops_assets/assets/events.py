@@ -167,7 +167,13 @@ class EventWriter:
         if verdicts:
             self.judged(fact.asset, fact.partition, verdicts)
 
-    def judged(self, asset: str, partition: str | None, verdicts: Iterable[Verdict]) -> None:
+    def judged(
+        self,
+        asset: str,
+        partition: str | None,
+        verdicts: Iterable[Verdict],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         """Log check evaluations, targeting the partition's newest materialization."""
         if self._is_other(partition):
             return
@@ -183,7 +189,7 @@ class EventWriter:
                     blocking=verdict.blocking,
                     severity=_severity(verdict),
                     description=verdict.reason,
-                    metadata=shown({"reason": verdict.reason}),
+                    metadata=shown({"reason": verdict.reason, **(about or {})}),
                     target_materialization_data=target,
                 )
             )

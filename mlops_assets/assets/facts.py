@@ -130,7 +130,7 @@ def _stage_verdicts(
         verdicts = gate(home.platform, config, view.release, stage, now=home.now())
     except MlopsError:
         return ()
-    return deployment.stage_verdicts(stage, verdicts, view.release)
+    return deployment.stage_verdicts(stage, verdicts, view)
 
 
 def _served(home: Home) -> Iterator[Told]:

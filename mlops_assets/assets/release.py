@@ -8,11 +8,11 @@ import dagster as dg
 
 from mlops_assets.assets.events import Fact, check_specs
 from mlops_assets.assets.partitions import circuits, each, every
-from mlops_assets.domain.canonical import moment_text
+from mlops_assets.flows.awaited import given
 
 if TYPE_CHECKING:
     from mlops_assets.domain.manifest import Entry, Manifest
-    from mlops_assets.domain.release import ReleaseView, Stage
+    from mlops_assets.domain.release import ReleaseView
 
 GROUP = "release"
 OWNERS = ["team:ml-engineering"]
@@ -61,7 +61,7 @@ def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
         version=entry.model_digest or manifest.digest,
         metadata={
             **entry_metadata(manifest, entry),
-            "signed_by": signers(view, "registry"),
+            "signed_by": given(view, "registry") or None,
             "path": f"registry/models/{entry.circuit}/{entry.model_version}",
         },
     )
@@ -88,13 +88,3 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
         "replaces": entry.replaces,
         "page": f"workspaces/dev/evidence/releases/{manifest.release}/page.html",
     }
-
-
-def signers(view: ReleaseView, stage: Stage) -> tuple[str, ...] | None:
-    """Return who approved a stage of a release and when, None when nobody did."""
-    said = [
-        f"{signed.principal} at {moment_text(signed.at)}"
-        for signed in view.signed
-        if signed.stage == stage and signed.decision == "approve"
-    ]
-    return tuple(sorted(said)) or None

@@ -15,6 +15,7 @@ from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
 from mlops_assets.domain.restatement import EVIDENCE, acknowledged_cells
 from mlops_assets.domain.scoring import backtest_chart
 from mlops_assets.domain.signature import NAMESPACE
+from mlops_assets.flows.awaited import keeps_from_signing
 from mlops_assets.flows.gates import circuit_verdicts, judge, read_test_validation
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.release import next_stage
@@ -82,7 +83,7 @@ def _commands(
     if stage is None or stage == "test" or view.begun is not None:
         return []
     about = f"{view.release} --stage {stage}"
-    if any(verdict.refuses and verdict.gate != f"{stage}_approval" for verdict in verdicts):
+    if keeps_from_signing(view, stage, verdicts):
         return [
             (
                 "Nobody can sign while a check below refuses. This tells what is missing:",

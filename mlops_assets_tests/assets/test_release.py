@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_assets.assets.deployment import stage_verdicts
-from mlops_assets.assets.release import signers
+from mlops_assets.flows.awaited import given
 from mlops_assets.flows.gates import gate
 from mlops_assets_tests.fakes.release import ENGINEER, MANAGER, ReleaseHome
 
@@ -18,7 +18,7 @@ def home():
 def check(home, made, stage):
     """The approval's check, as every circuit of the release shows it."""
     verdicts = gate(home.platform, home.config, made, stage, now=home.now)
-    return stage_verdicts(stage, verdicts, made)[0]
+    return stage_verdicts(stage, verdicts, home.view(made))[0]
 
 
 def test_each_signature_is_shown_with_who_gave_it_and_when(home):
@@ -27,14 +27,14 @@ def test_each_signature_is_shown_with_who_gave_it_and_when(home):
     home.approve(made, "production", ENGINEER)
     at = home.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     told = (f"{ENGINEER} at {at}", f"{MANAGER} at {at}")
-    assert signers(home.view(made), "production") == told
-    assert signers(home.view(made), "registry") == (f"{ENGINEER} at {at}",)
+    assert given(home.view(made), "production") == told
+    assert given(home.view(made), "registry") == (f"{ENGINEER} at {at}",)
     assert check(home, made, "production").passed
 
 
 def test_a_check_names_who_signed_what_is_missing_and_the_command(home):
     made = home.tested()
-    assert signers(home.view(made), "production") is None
+    assert given(home.view(made), "production") == ()
     home.approve(made, "production", MANAGER)
     said = check(home, made, "production")
     assert not said.passed
