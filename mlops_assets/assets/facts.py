@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.assets import deployment, evidence, forecast, model, quality, readings, release
 from mlops_assets.assets import training_data as data
 from mlops_assets.assets.config import config_facts
+from mlops_assets.assets.plant import at_most_a_plant
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.gates import judge_model
 from mlops_assets.domain.proof import read_proof
@@ -19,7 +20,7 @@ from mlops_assets.flows.ledger import manifest_of, views
 from mlops_assets.flows.promotion import DONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlops_assets.assets.events import Fact
     from mlops_assets.assets.home import Home
@@ -56,7 +57,7 @@ def _ingested(home: Home, config: Config) -> Iterator[Told]:
         platform.lake, config, data_now=data_now, training_data=platform.dev.training_data
     )
     yield fact, verdicts
-    for share in readings.circuit_readings_facts(platform, config, data_now):
+    for share in at_most_a_plant(readings.circuit_readings_facts(platform, config, data_now)):
         yield share, ()
 
 
@@ -143,13 +144,21 @@ def _served(home: Home) -> Iterator[Told]:
         yield forecast.daily_fact(report), ()
         for key, one in report.circuits.items():
             newest[key] = forecast.prediction_fact(one), forecast.prediction_verdicts(one)
-    yield from (newest[key] for key in sorted(newest))
+    yield from _of_a_day(newest[key] for key in sorted(newest))
     if newest:
         up_to, reports = quality.scored(home, None)
         found = quality.incidents_by_circuit(home, reports)
-        for each in reports.values():
-            fact = quality.quality_fact(each, up_to, found)
-            yield fact, quality.quality_verdicts(each, found)
+        yield from _of_a_day(
+            (quality.quality_fact(each, up_to, found), quality.quality_verdicts(each, found))
+            for each in reports.values()
+        )
+
+
+def _of_a_day(told: Iterable[Told]) -> Iterator[Told]:
+    """Yield what the daily group tells: circuits with verdicts, or plants of a large fleet."""
+    verdicts = {fact.partition: (fact, said) for fact, said in told}
+    for fact in at_most_a_plant(fact for fact, _ in verdicts.values()):
+        yield verdicts.get(fact.partition, (fact, ()))
 
 
 def newer(facts: Iterator[Told], versions: Mapping[str, Mapping[str, str]]) -> Iterator[Fact]:

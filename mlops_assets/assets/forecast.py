@@ -17,6 +17,7 @@ from mlops_assets.assets.partitions import (
     named,
     newest,
 )
+from mlops_assets.assets.plant import at_most_a_plant
 from mlops_assets.assets.quality import incidents_by_circuit, quality_fact, quality_verdicts, scored
 from mlops_assets.domain.forecast import CircuitForecast, ForecastReport
 from mlops_assets.domain.gates import Verdict
@@ -24,6 +25,7 @@ from mlops_assets.domain.identifiers import CircuitKey
 
 GROUP = "serve"
 OWNERS = ["team:operations"]
+_UNCHANGED = "unchanged: same day, data, model and release"
 
 DAILY_FORECAST = dg.AssetSpec(
     "daily_forecast",
@@ -139,7 +141,7 @@ def forecast_day(
 
 
 def _status(forecast: CircuitForecast) -> str:
-    return "unchanged: same day, data, model and release" if forecast.kept else ""
+    return _UNCHANGED if forecast.kept else ""
 
 
 @dg.multi_asset(
@@ -166,15 +168,28 @@ def daily_forecast(
             raise dg.Failure("nothing is live: promote a release to production first")
         if keys is None:
             writer.materialized(daily_fact(report))
-        told = stored_versions(context.instance, "predictions")
-        for forecast in report.circuits.values():
-            # A late run for an older day is not the newest forecast.
-            if told.get(str(forecast.circuit), "")[:10] <= day.isoformat():
-                writer.materialized(prediction_fact(forecast), status=_status(forecast))
-                writer.changed("predictions", forecast.circuit, prediction_verdicts(forecast))
+        _tell_predictions(context, writer, report)
         _tell_quality(context, home, writer, keys)
     writer.refuse({"predictions": report.failed})
     yield from ()
+
+
+def _tell_predictions(
+    context: dg.AssetExecutionContext, writer: EventWriter, report: ForecastReport
+) -> None:
+    """Log what was forecast where it is the newest: a late run for an older day is not."""
+    told = stored_versions(context.instance, "predictions")
+    day = report.issued_for.isoformat()
+    by_key = {str(key): forecast for key, forecast in report.circuits.items()}
+    for fact in at_most_a_plant(map(prediction_fact, report.circuits.values())):
+        own = by_key.get(str(fact.partition))
+        same = report.rows == 0 if own is None else own.kept
+        if told.get(str(fact.partition), "")[: len(day)] <= day:
+            writer.materialized(fact, status=_UNCHANGED if same else "")
+    for key, forecast in report.circuits.items():
+        newest = max(told.get(name, "") for name in (str(key), key.plant_id))
+        if newest[: len(day)] <= day:
+            writer.changed("predictions", key, prediction_verdicts(forecast))
 
 
 def _tell_quality(
@@ -187,11 +202,15 @@ def _tell_quality(
     told = stored_versions(context.instance, "forecast_quality")
     up_to, reports = scored(home, keys)
     found = incidents_by_circuit(home, reports)
-    for report in reports.values():
-        fact = quality_fact(report, up_to, found)
-        if told.get(str(report.circuit)) != fact.version:
+    facts = [quality_fact(report, up_to, found) for report in reports.values()]
+    news = [fact for fact in facts if told.get(str(fact.partition)) != fact.version]
+    for fact in at_most_a_plant(news):
+        if told.get(str(fact.partition)) != fact.version:
             writer.materialized(fact)
-            writer.changed("forecast_quality", report.circuit, quality_verdicts(report, found))
+    moved = {fact.partition for fact in news}
+    for key, report in reports.items():
+        if str(key) in moved:
+            writer.changed("forecast_quality", key, quality_verdicts(report, found))
 
 
 @dg.multi_asset(

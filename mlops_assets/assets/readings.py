@@ -14,6 +14,7 @@ from mlops_assets.assets.events import (
 )
 from mlops_assets.assets.home import Home, RunProgress
 from mlops_assets.assets.partitions import SELECTION, add_circuits, chosen, circuits, every
+from mlops_assets.assets.plant import at_most_a_plant
 from mlops_assets.domain.circuit import Circuit, Config
 from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import digest_of
@@ -223,8 +224,9 @@ def _tell_changes(context: dg.AssetExecutionContext, facts: Iterator[Fact]) -> N
     """Log the circuits whose day or state is not the one told last."""
     told = stored_versions(context.instance, "circuit_readings")
     writer = EventWriter(context)
-    for fact in facts:
-        if told.get(fact.partition or "") != fact.version:
+    news = [fact for fact in facts if told.get(str(fact.partition)) != fact.version]
+    for fact in at_most_a_plant(news):
+        if told.get(str(fact.partition)) != fact.version:
             writer.materialized(fact)
 
 
