@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.evaluation import Backtest, Metrics
     from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
     from mlops_assets.domain.readings import Series
+    from mlops_assets.domain.warm_start import Learned, WarmStart
 
 MODEL_FORMAT = 1
 # The files a model consists of; any other file beside them is refused.
@@ -69,13 +70,14 @@ class FitJob:
     """Everything one fit needs; picklable, so an engine may send it to a worker.
 
     ``series`` ends with the cutoff date's last step. ``incumbent`` is the live model's files, to be
-    scored on the same origins.
+    scored on the same origins, and ``warm_start`` what it learned, to begin from.
     """
 
     circuit: CircuitKey
     spec: Spec
     series: Series
     incumbent: Mapping[str, bytes] | None = None
+    warm_start: WarmStart | None = None
     seed: int = 0
 
 
@@ -91,7 +93,11 @@ class CandidateScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitResult:
-    """A fitted model with its proof. Everything but ``seconds`` repeats on the same job."""
+    """A fitted model with its proof. Everything but ``seconds`` repeats on the same job.
+
+    ``warm_start`` is the job's where the model was made from it, ``learned`` what the next training
+    may begin from.
+    """
 
     circuit: CircuitKey
     forecaster: str
@@ -104,6 +110,8 @@ class FitResult:
     backtest: Backtest
     log: Sequence[str]
     seconds: float
+    warm_start: WarmStart | None = None
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The proof of a model: how well it and its rivals did, as one JSON document that repeats.
 
 It is stored beside the model and judged by the gates: figures of the model, the seasonal-naive
-floor and the incumbent on the same origins, the candidates, the backtest itself, and the training
-log. It holds no clock, host or duration; a figure that does not exist is null.
+floor and the incumbent on the same origins, the candidates, the backtest itself, what the training
+began from and what it hands on, and the training log. It holds no clock, host or duration; a figure
+that does not exist is null.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.errors import ModelError
 from mlops_assets.domain.evaluation import Metrics
+from mlops_assets.domain.warm_start import learned_document, warm_start_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,8 @@ def proof_document(result: FitResult, comparison: Comparison) -> dict[str, Any]:
             for each in result.candidates
         ],
         "backtest": _backtest(result.backtest),
+        "warm_start": warm_start_document(result.warm_start),
+        "learned": learned_document(result.learned),
         "log": list(result.log),
     }
     plain: dict[str, Any] = _plain(document)

@@ -143,6 +143,7 @@ def model_tags(
         "algorithm_version": str(result.algorithm_version),
         "effort": spec.effort,
         "hyperparameters": json.dumps(dict(spec.hyperparameters), sort_keys=True),
+        "warm_start": result.warm_start.model if result.warm_start else "none",
         **{name: decimal_text(value) for name, value in figures.items()},
         "trained_at": now.isoformat(timespec="seconds"),
         "seconds": f"{result.seconds:.2f}",

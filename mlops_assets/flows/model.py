@@ -23,6 +23,7 @@ from mlops_assets.flows import environment as environments
 from mlops_assets.flows import training_data
 from mlops_assets.flows.deployment import live_deployments
 from mlops_assets.flows.readings import data_now as data_now_of
+from mlops_assets.flows.warm_start import handed_on
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.identifiers import EnvironmentRef
     from mlops_assets.domain.training_data import TrainingData
+    from mlops_assets.domain.warm_start import WarmStart
     from mlops_assets.ports import ModelRegistry, Platform, Progress
 
 
@@ -123,6 +125,7 @@ class _Training:
     held: Mapping[CircuitKey, frozenset[str]]
     progress: Progress | None
     live: Mapping[CircuitKey, Deployment]
+    reader: training_data.Reader
 
     @property
     def models(self) -> ModelRegistry:
@@ -151,12 +154,14 @@ def _outcomes(
     now: datetime,
     progress: Progress | None,
 ) -> Iterator[TrainOutcome]:
+    firsts = first_readings(platform)
+    known = [effective(config.circuits[key], firsts) for key in keys if key in config.circuits]
     training = _Training(
         platform=platform,
         config=config,
         now=now,
         data_now=data_now_of(platform.kind, platform.lake, now),
-        firsts=first_readings(platform),
+        firsts=firsts,
         environments=environments.register(
             platform.dev.environments,
             config,
@@ -165,6 +170,7 @@ def _outcomes(
         held=holds(platform.ledger.entries()),
         progress=progress,
         live=live_deployments(platform.prod),
+        reader=training_data.Reader(platform.lake, known),
     )
     prepared: dict[CircuitKey, _Prepared] = {}
     if progress is not None:
@@ -212,7 +218,11 @@ def _prepare_known(
         )
         return _unchanged(training, circuit, standing, reason, held=True)
     data, _ = training_data.register(
-        platform.lake, platform.dev.training_data, circuit, data_now=training.data_now
+        platform.lake,
+        platform.dev.training_data,
+        circuit,
+        data_now=training.data_now,
+        reader=training.reader,
     )
     same = wanted(models, circuit, data.content_digest)
     if same is not None:
@@ -237,6 +247,7 @@ def _prepare_known(
             spec=circuit.spec,
             series=series,
             incumbent=_incumbent(training, circuit.key),
+            warm_start=_warm_start(training, circuit.key),
         ),
     )
 
@@ -350,6 +361,18 @@ def _incumbent(training: _Training, key: CircuitKey) -> Mapping[str, bytes] | No
     except ModelError as error:
         # A damaged incumbent is a reason to train, not one against it.
         training.say(f"{key}: trained without comparison to what is live: {error}")
+        return None
+
+
+def _warm_start(training: _Training, key: CircuitKey) -> WarmStart | None:
+    """Return what the live model's training learned, so that it need not be found again."""
+    deployment = training.live.get(key)
+    if deployment is None:
+        return None
+    try:
+        return handed_on(training.platform, deployment)
+    except ModelError as error:
+        training.say(f"{key}: trained from nothing: {error}")
         return None
 
 

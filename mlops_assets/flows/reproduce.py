@@ -1,4 +1,8 @@
-"""Reproduce: train a release again from what it pins, and compare bytes."""
+"""Reproduce: train a release again from what it pins, and compare bytes.
+
+A training that began from what an older model learned begins from it again: the proof of the model
+holds it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from mlops_assets.domain.identifiers import DataVersion, digest_of_files
 from mlops_assets.domain.model import FitJob, FitResult
 from mlops_assets.flows.ledger import manifest_of, views
 from mlops_assets.flows.training_data import series_of
+from mlops_assets.flows.warm_start import begun_from
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -76,7 +81,10 @@ def _job(platform: Platform, entry: Entry, configs: dict[str, Config]) -> FitJob
     if circuit.spec_digest != entry.spec_digest:
         raise MlopsError(f"its spec at commit {commit[:12]} has another digest than the release")
     return FitJob(
-        circuit=entry.circuit, spec=circuit.spec, series=series_of(store, data, circuit.spec)
+        circuit=entry.circuit,
+        spec=circuit.spec,
+        series=series_of(store, data, circuit.spec),
+        warm_start=begun_from(platform, entry.circuit, entry.model_version, entry.model_digest),
     )
 
 

@@ -16,7 +16,10 @@ import numpy as np
 from mlops_assets.domain.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
+
+    _Order = tuple[int, int, int]
 
 _PLAIN = (
     (1, 0, 0),
@@ -52,11 +55,24 @@ class Arima:
     memory: int
 
     @classmethod
-    def fit(cls, values: np.ndarray, period: int, day: int) -> Self:
-        """Choose the orders by AIC; with ``period`` 1 the model has no season."""
-        best: tuple[float, Arima] | None = None
-        tried = _SEASONAL if period > 1 else _PLAIN
-        for order in tried:
+    def fit(cls, values: np.ndarray, period: int, day: int, variant: str | None = None) -> Self:
+        """Choose the orders by AIC; with ``period`` 1 the model has no season.
+
+        Of a known ``variant`` only the parameters are fitted, where it fits these readings.
+        """
+        orders = _SEASONAL if period > 1 else _PLAIN
+        known = [order for order in orders if _variant(order) == variant]
+        found = cls._best(values, known, period, day) or cls._best(values, orders, period, day)
+        if found is None:
+            raise ModelError("no ARIMA model fits these readings: name another forecaster")
+        return found
+
+    @classmethod
+    def _best(
+        cls, values: np.ndarray, orders: Sequence[_Order], period: int, day: int
+    ) -> Self | None:
+        best: tuple[float, Self] | None = None
+        for order in orders:
             fitted = _fitted(values, order, period)
             if fitted is None:
                 continue
@@ -65,9 +81,7 @@ class Arima:
             score = len(values) * math.log(fitted["sigma2"]) + 2 * parameters
             if _is_safe(model) and math.isfinite(score) and (best is None or score < best[0]):
                 best = score, model
-        if best is None:
-            raise ModelError("no ARIMA model fits these readings: name another forecaster")
-        return best[1]  # type: ignore[return-value]  # made by cls
+        return None if best is None else best[1]
 
     @classmethod
     def _of(cls, fitted: dict[str, Any], period: int, memory: int) -> Self:
@@ -91,6 +105,11 @@ class Arima:
             mean=float(coefficient.get("intercept", 0.0)),
             memory=memory,
         )
+
+    @property
+    def variant(self) -> str:
+        """The orders, without those of the season, which are always the same."""
+        return _variant((len(self.ar), self.differences, len(self.ma) - self.season))
 
     def is_sound(self) -> bool:
         """Whether its arrays have the shapes that a fit gives."""
@@ -142,7 +161,11 @@ class Arima:
         return np.array(known[-steps:])
 
 
-def _fitted(values: np.ndarray, order: tuple[int, int, int], period: int) -> dict[str, Any] | None:
+def _variant(order: _Order) -> str:
+    return " ".join(map(str, order))
+
+
+def _fitted(values: np.ndarray, order: _Order, period: int) -> dict[str, Any] | None:
     from statsforecast.arima import arima
 
     seasonal = {"order": (0, int(period > 1), int(period > 1)), "period": period}

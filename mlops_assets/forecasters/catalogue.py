@@ -156,7 +156,7 @@ _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("weighted", 1, WeightedSettings),
 )
 # Raise with any change of what `auto` tries or of how it chooses.
-_AUTO_VERSION = 2
+_AUTO_VERSION = 3
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "auto": Algorithm(

@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from typing import Self
 
+_VARIANTS = frozenset("NSPF")
+
 
 @dataclass(frozen=True, slots=True)
 class Ces:
@@ -33,11 +35,11 @@ class Ces:
     anchor: int
 
     @classmethod
-    def fit(cls, values: np.ndarray, start: int, period: int) -> Self:
-        """Fit all variants and keep the one with the smallest AICc."""
+    def fit(cls, values: np.ndarray, start: int, period: int, variant: str | None = None) -> Self:
+        """Fit all variants and keep the one with the smallest AICc; a known one alone."""
         from statsforecast.ces import auto_ces
 
-        fitted = auto_ces(values, period)
+        fitted = auto_ces(values, period, variant if variant in _VARIANTS else "Z")
         par, count, lag = fitted["par"], int(fitted["n"]), int(fitted["m"])
         return cls(
             alpha_0=float(par["alpha_0"]),
@@ -48,6 +50,11 @@ class Ces:
             states=np.array(fitted["states"][count : count + lag], dtype=np.float64),
             anchor=start + len(values),
         )
+
+    @property
+    def variant(self) -> str:
+        """None, simple, partial or full season, as the paper has them."""
+        return "S" if self.lagged else "NPF"[self.states.shape[1] - 2]
 
     def is_sound(self) -> bool:
         """Whether its arrays have the shapes that a fit gives."""

@@ -20,6 +20,7 @@ from mlops_assets.forecasters.weighted import mean_of, weights_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from mlops_assets.forecasters.backtest import Origins
     from mlops_assets.forecasters.median import Single
@@ -36,7 +37,8 @@ class Contest:
 
     ``forecast`` is the weighted mean's, of shape (origins, steps). ``weights`` are those after the
     last origin, by label, without the members that have none. ``said`` holds the forecasts of the
-    members that went all the way, ``log`` a line for each of the others.
+    members that went all the way, ``log`` a line for each of the others. ``left`` says who was sent
+    home, and when the last reading was known that did it.
     """
 
     forecast: np.ndarray
@@ -44,6 +46,7 @@ class Contest:
     said: Mapping[str, np.ndarray]
     seconds: Mapping[str, float]
     log: tuple[str, ...]
+    left: Mapping[str, datetime]
 
 
 def contest(
@@ -83,6 +86,7 @@ class _Running:
         self.inside = np.ones((len(members), len(origins.moments)), dtype=bool)
         self.seconds = dict.fromkeys(self.labels, 0.0)
         self.log: list[str] = []
+        self.left: dict[str, datetime] = {}
         length = steps * origins.series.step
         self.over = [
             np.array([moment + length <= now for moment in origins.moments], dtype=bool)
@@ -105,14 +109,20 @@ class _Running:
             self.seconds[label] += time.perf_counter() - began
 
     def halve(self, end: int) -> None:
-        """Send home the worse half after ``end`` origins, but never below the fewest members."""
-        known = np.arange(len(self.origins.moments)) < end
+        """Send home the worse half after ``end`` origins, but never below the fewest members.
+
+        Only errors count that are known at the origin where they would be missing first.
+        """
+        known = self.over[end]
         errors = self._errors(known, end)
+        if not np.isfinite(errors).any():
+            return
         still = [number for number in range(len(self.labels)) if self.inside[number, end]]
         keep = max(_FEWEST_MEMBERS, -(-len(still) // 2))
         ranked = sorted(still, key=lambda number: np.nan_to_num(errors[number], nan=np.inf))
         for number in ranked[keep:]:
             self.inside[number, end:] = False
+            self.left[self.labels[number]] = self.origins.moments[end]
             self.log.append(
                 f"candidate {self.labels[number]}: left after {end} of "
                 f"{len(self.origins.moments)} origins, MAE {errors[number]:.6g} there"
@@ -141,6 +151,7 @@ class _Running:
             said={self.labels[number]: self.said[number] for number in last},
             seconds=self.seconds,
             log=tuple(self.log),
+            left=self.left,
         )
 
     def _errors(self, known: np.ndarray, row: int) -> np.ndarray:

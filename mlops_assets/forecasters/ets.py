@@ -40,10 +40,17 @@ class Ets:
     anchor: int
 
     @classmethod
-    def fit(cls, values: np.ndarray, start: int, period: int, trend: str) -> Self:
-        """Fit by likelihood; with ``period`` 1 there is no season."""
+    def fit(
+        cls, values: np.ndarray, start: int, period: int, trend: str, variant: str | None = None
+    ) -> Self:
+        """Fit by likelihood; with ``period`` 1 there is no season.
+
+        A known ``variant`` is the trend where the trend is to be chosen.
+        """
         from statsforecast.ets import ets_f
 
+        if trend == "auto" and variant in _TRENDS:
+            trend = variant
         letter, damped = _TRENDS[trend]
         fitted = ets_f(
             values, period, model=f"A{letter}{'A' if period > 1 else 'N'}", damped=damped
@@ -72,6 +79,13 @@ class Ets:
             season=seasons,
             anchor=anchor,
         )
+
+    @property
+    def variant(self) -> str:
+        """The trend that it has."""
+        if self.phi != 1.0:
+            return "damped"
+        return "additive" if self.slope or self.beta else "none"
 
     def is_sound(self) -> bool:
         """Whether its arrays have the shapes that a fit gives."""

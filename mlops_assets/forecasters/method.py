@@ -28,56 +28,66 @@ Method = Single | Median | Weighted
 
 
 def fit_method(
-    label: str, window: Window, fitted: dict[str, Single], weights: Mapping[str, float]
+    label: str,
+    window: Window,
+    fitted: dict[str, Single],
+    weights: Mapping[str, float],
+    variants: Mapping[str, str],
 ) -> Method:
     """Fit one label, taking members that were fitted to the same window from ``fitted``.
 
     Of a weighted mean those members are fitted that ``weights`` names, all of them where it names
-    none; one that cannot be fitted leaves its weight to the others.
+    none; one that cannot be fitted leaves its weight to the others. What ``variants`` does not name
+    is chosen.
     """
     _, settings = settings_of(label)
     if isinstance(settings, WeightedSettings):
         labels = [member for member in settings.labels() if not weights or weights.get(member)]
-        members = fit_members(labels, window, fitted)[0]
+        members = fit_members(labels, window, fitted, variants)[0]
         if not members:
             raise ModelError("no member of the mean can be fitted to these readings")
         share = np.array([weights.get(member, 1.0) for member in members])
         return Weighted(tuple(members.values()), share / share.sum())
     if isinstance(settings, MedianSettings):
-        parts = [fit_single(member, window, fitted) for member in settings.labels()]
+        parts = [fit_single(member, window, fitted, variants) for member in settings.labels()]
         return Median(tuple(parts))
-    return fit_single(label, window, fitted)
+    return fit_single(label, window, fitted, variants)
 
 
 def fit_members(
-    labels: Sequence[str], window: Window, fitted: dict[str, Single]
+    labels: Sequence[str],
+    window: Window,
+    fitted: dict[str, Single],
+    variants: Mapping[str, str],
 ) -> tuple[dict[str, Single], list[str]]:
     """Fit what can be fitted; the lines say of the others why not."""
     members: dict[str, Single] = {}
     lines = []
     for label in labels:
         try:
-            members[label] = fit_single(label, window, fitted)
+            members[label] = fit_single(label, window, fitted, variants)
         except ModelError as error:
             lines.append(f"candidate {label}: left out, {error}")
     return members, lines
 
 
-def fit_single(label: str, window: Window, fitted: dict[str, Single]) -> Single:
+def fit_single(
+    label: str, window: Window, fitted: dict[str, Single], variants: Mapping[str, str]
+) -> Single:
     """Fit a label that is no combination, once a window."""
     if label not in fitted:
-        fitted[label] = _fit_single(settings_of(label)[0], label, window)
+        fitted[label] = _fit_single(label, window, variants.get(label))
     return fitted[label]
 
 
-def _fit_single(name: str, label: str, window: Window) -> Single:
-    _, settings = settings_of(label)
+def _fit_single(label: str, window: Window, variant: str | None) -> Single:
+    name, settings = settings_of(label)
     if isinstance(settings, SeasonalNaiveSettings):
         return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
     if name == "cold_start":
         return ColdStart(window.day)
     try:
-        return Structured.fit(name, settings, window)
+        return Structured.fit(name, settings, window, variant)
     except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from error

@@ -52,8 +52,10 @@ class Structured:
     context_steps: int
 
     @classmethod
-    def fit(cls, name: str, settings: Settings, window: Window) -> Structured:
-        """Fit one forecaster of the catalogue to a window.
+    def fit(
+        cls, name: str, settings: Settings, window: Window, variant: str | None = None
+    ) -> Structured:
+        """Fit one forecaster of the catalogue to a window, choosing its variant if none is known.
 
         Raises:
             ModelError: the readings are too few, not positive, or fit no such model.
@@ -72,7 +74,7 @@ class Structured:
                 season = settings.season_hours * window.day // 24
                 values = _seasons(window.scaled(floor), season)
             trend = settings.trend if isinstance(settings, EtsSettings) else "auto"
-            core = _core(name.rpartition("_")[2], values, window, season, trend)
+            core = _core(name.rpartition("_")[2], values, window, season, trend, variant)
         except ModelError as error:
             raise ModelError(f"{name}: {error}") from error
         return cls(core, periods, floor, context)
@@ -118,17 +120,24 @@ def _periods(window: Window, settings: MstlSettings) -> tuple[int, ...]:
     return (window.day, week)
 
 
-def _core(kind: str, values: np.ndarray, window: Window, season: int, trend: str) -> Core:
+def _core(  # noqa: PLR0917 what a core needs
+    kind: str,
+    values: np.ndarray,
+    window: Window,
+    season: int,
+    trend: str,
+    variant: str | None,
+) -> Core:
     start = window.end - len(values)
     match kind:
         case "arima":
-            return Arima.fit(values, season, window.day)
+            return Arima.fit(values, season, window.day, variant)
         case "ets":
-            return Ets.fit(values, start, season, trend)
+            return Ets.fit(values, start, season, trend, variant)
         case "theta":
-            return Theta.fit(values, start, season)
+            return Theta.fit(values, start, season, variant)
         case _:
-            return Ces.fit(values, start, season)
+            return Ces.fit(values, start, season, variant)
 
 
 def _reach(window: Window) -> tuple[float, float]:

@@ -15,6 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from typing import Self
 
+_VARIANTS = frozenset({"STM", "OTM", "DSTM", "DOTM"})
+_STANDARD = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Theta:
@@ -36,11 +39,14 @@ class Theta:
     anchor: int
 
     @classmethod
-    def fit(cls, values: np.ndarray, start: int, period: int) -> Self:
-        """Fit all four variants and keep the one with the smallest squared error."""
+    def fit(cls, values: np.ndarray, start: int, period: int, variant: str | None = None) -> Self:
+        """Fit all four variants and keep the one with the smallest squared error.
+
+        A known one is fitted alone.
+        """
         from statsforecast.theta import auto_theta
 
-        fitted = auto_theta(values, period)
+        fitted = auto_theta(values, period, variant if variant in _VARIANTS else None)
         anchor = start + len(values)
         multiplicative = fitted.get("decomposition_type") == "multiplicative"
         season = np.ones(period) if multiplicative else np.zeros(period)
@@ -60,6 +66,11 @@ class Theta:
             season=season,
             anchor=anchor,
         )
+
+    @property
+    def variant(self) -> str:
+        """Standard or optimised, as it is or dynamic."""
+        return ("D" if self.dynamic else "") + ("STM" if self.theta == _STANDARD else "OTM")
 
     def is_sound(self) -> bool:
         """Whether its arrays have the shapes that a fit gives."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,29 +28,25 @@ from mlops_assets.domain.model import CandidateScore, FitResult
 from mlops_assets.forecasters.backtest import History, Origins
 from mlops_assets.forecasters.catalogue import (
     ALGORITHMS,
-    WeightedSettings,
     candidates,
     refused_features,
     settings_of,
 )
-from mlops_assets.forecasters.contest import contest
 from mlops_assets.forecasters.fitted import Fitted
-from mlops_assets.forecasters.method import fit_members, fit_method
-from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
+from mlops_assets.forecasters.method import fit_method
+from mlops_assets.forecasters.rival import Rival, Rivals
 from mlops_assets.forecasters.serialization import dump, load
 from mlops_assets.forecasters.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from mlops_assets.domain.model import FitJob
     from mlops_assets.domain.readings import Series
     from mlops_assets.forecasters.median import Single
-    from mlops_assets.forecasters.method import Method
 
 __all__ = ["fit", "warm_up"]
 
-_FLOOR = "seasonal_naive"
 _DAY = timedelta(days=1)
 # A circuit silent for longer before its cutoff has nothing to tell about tomorrow.
 _LONGEST_SILENCE = timedelta(days=28)
@@ -111,19 +106,6 @@ def _checked(job: FitJob) -> Series:
     return series
 
 
-@dataclass(slots=True)
-class _Rival:
-    """One candidate's forecasts at every origin, and how long they took.
-
-    ``weights`` are those of its members, where it is a weighted mean.
-    """
-
-    label: str
-    forecast: np.ndarray
-    seconds: float
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-
 class _Training:
     """The steps of one fit, with the lines of its log."""
 
@@ -136,13 +118,13 @@ class _Training:
         self.histories = self.origins.histories()
         self.windows = tuple(Window.of(history.series) for history in self.histories)
         self.log: list[str] = []
-        self.members: list[_Rival] = []
+        self.rivals = Rivals(job, self.origins, self.windows, self.log)
 
     def result(self, began: float) -> FitResult:
         labels = candidates(self.spec)
         self._say_data()
-        floor = self._floor()
-        rivals = list(self._rivals(labels, floor))
+        floor = self.rivals.floor
+        rivals = self.rivals.compete(labels)
         chosen, model = self._chosen(rivals, labels)
         incumbent = self._incumbent()
         backtest = Backtest(
@@ -167,6 +149,8 @@ class _Training:
             backtest=backtest,
             log=tuple(self.log),
             seconds=time.perf_counter() - began,
+            warm_start=self.rivals.warm_start,
+            learned=self.rivals.learned(rivals),
         )
 
     def _say_data(self) -> None:
@@ -185,61 +169,7 @@ class _Training:
         else:
             self.log.append("backtest: none, there is no local midnight between two readings")
 
-    def _floor(self) -> np.ndarray:
-        return self._applied(SeasonalNaive(self.day))
-
-    def _applied(self, model: Method | Fitted) -> np.ndarray:
-        """Forecast at every origin; rows that the model cannot give are NaN."""
-        steps = self.spec.horizon_steps
-        result = np.full((len(self.windows), steps), np.nan)
-        for row, window in enumerate(self.windows):
-            if isinstance(model, Fitted):
-                result[row] = model.point(window.last(model.context_steps), steps)
-            else:
-                result[row] = window.forecast_by(model, steps)
-        return self._scorable(result)
-
-    def _rivals(self, labels: Sequence[str], floor: np.ndarray) -> Iterable[_Rival]:
-        """Fit each candidate before the first origin and apply it at all; skip what cannot be."""
-        shared: dict[str, Single] = {}
-        for label in labels:
-            began = time.perf_counter()
-            try:
-                if label == _FLOOR:
-                    rival = _Rival(label, floor, 0.0)
-                elif not self.windows:
-                    rival = _Rival(label, floor[:0], 0.0)
-                elif isinstance(settings := settings_of(label)[1], WeightedSettings):
-                    rival = self._weighted(label, settings, shared)
-                else:
-                    method = fit_method(label, self.windows[0], shared, {})
-                    rival = _Rival(label, self._applied(method), 0.0)
-            except ModelError as error:
-                if len(labels) == 1:
-                    raise ModelError(f"{self.job.circuit}: {error}") from error
-                self.log.append(f"candidate {label}: left out, {error}")
-                continue
-            rival.seconds = time.perf_counter() - began
-            yield rival
-
-    def _weighted(
-        self, label: str, settings: WeightedSettings, shared: dict[str, Single]
-    ) -> _Rival:
-        """Let the members of a weighted mean compete; those that stay are scored in the log."""
-        members, lines = fit_members(settings.labels(), self.windows[0], shared)
-        self.log += lines
-        result = contest(members, self.windows, self.origins, self.spec.horizon_steps)
-        self.log += result.log
-        for member, said in result.said.items():
-            rival = _Rival(member, self._scorable(said), result.seconds[member])
-            self.members.append(rival)
-        return _Rival(label, self._scorable(result.forecast), 0.0, result.weights)
-
-    def _scorable(self, forecast: np.ndarray) -> np.ndarray:
-        """Return forecasts where an actual exists, NaN elsewhere."""
-        return np.where(np.isnan(self.origins.actual), np.nan, forecast)
-
-    def _chosen(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> tuple[_Rival, Fitted]:
+    def _chosen(self, rivals: Sequence[Rival], labels: Sequence[str]) -> tuple[Rival, Fitted]:
         """Return the best rival that can be fitted to everything up to the cutoff, fitted.
 
         Readings of the last days, which no origin learned from, may rule a candidate out: the first
@@ -264,24 +194,20 @@ class _Training:
             )
         return best, model
 
-    def _shown(self, rivals: Sequence[_Rival]) -> list[_Rival]:
+    def _shown(self, rivals: Sequence[Rival]) -> list[Rival]:
         """Rivals, and members of theirs that are none themselves, each label once."""
-        shown = {rival.label: rival for rival in (*self.members, *rivals)}
+        shown = {rival.label: rival for rival in (*self.rivals.members, *rivals)}
         return list(shown.values())
 
-    def _best(self, rivals: Sequence[_Rival], labels: Sequence[str]) -> _Rival:
+    def _best(self, rivals: Sequence[Rival], labels: Sequence[str]) -> Rival:
         """Return the lowest MAE; the floor, tried first, wins ties."""
         if self.windows:
-            return min(rivals, key=self._mae)
+            return min(rivals, key=self.rivals.mae)
         # Nothing was measured: take what was made for the fewest readings.
         young = [rival for rival in rivals if rival.label in {"cold_start", labels[0]}]
         return (young or rivals)[-1]
 
-    def _mae(self, rival: _Rival) -> float:
-        error = np.abs(self.origins.actual - rival.forecast)
-        return float(np.nanmean(error)) if not np.isnan(error).all() else math.inf
-
-    def _score(self, rival: _Rival) -> CandidateScore:
+    def _score(self, rival: Rival) -> CandidateScore:
         scored = self._metrics(rival.forecast, intervals=False)
         return CandidateScore(
             forecaster=rival.label, mae=scored.mae, wape=scored.wape, seconds=rival.seconds
@@ -315,7 +241,7 @@ class _Training:
             return None
         try:
             model = load(self.job.incumbent)
-            forecast = self._applied(model)
+            forecast = self.rivals.applied(model)
         except ModelError as error:
             self.log.append(f"incumbent: cannot be compared, {error}")
             return None
@@ -331,11 +257,11 @@ class _Training:
         self.log.append(f"incumbent {model.forecaster}: compared on {common} origins")
         return forecast
 
-    def _final(self, chosen: _Rival) -> Fitted:
+    def _final(self, chosen: Rival) -> Fitted:
         """Fit the chosen one to everything up to the cutoff."""
         window = Window.of(History(self.series, self.series.end).series)
         fitted: dict[str, Single] = {}
-        method = fit_method(chosen.label, window, fitted, chosen.weights)
+        method = fit_method(chosen.label, window, fitted, chosen.weights, self.rivals.variants)
         self.log += [
             f"candidate {label}: not for all readings, its weight goes to the others"
             for label in chosen.weights
@@ -360,7 +286,7 @@ class _Training:
             context=filled,
         )
 
-    def _widths(self, chosen: _Rival, window: Window) -> Widths:
+    def _widths(self, chosen: Rival, window: Window) -> Widths:
         errors = np.abs(self.origins.actual - chosen.forecast)
         if not np.isnan(errors).all():
             return conformal_widths(errors)

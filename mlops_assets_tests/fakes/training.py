@@ -107,9 +107,9 @@ class Desk:
     def one(self, name="P1/C1", **options):
         return self.train(name, **options).outcomes[CircuitKey.parse(name)]
 
-    def put_live(self, record):
+    def put_live(self, record, proof=b""):
         """Copy a dev model to the registry and make it what production serves."""
-        self.registry.register(record, self.models.files(record))
+        self.registry.register(record, self.models.files(record), proof)
         circuit = record.circuit
         deployment = Deployment(
             circuit=circuit,

@@ -12,7 +12,7 @@ from mlops_assets.domain.errors import ModelError
 from mlops_assets.forecasters.backtest import Origins
 from mlops_assets.forecasters.contest import contest
 from mlops_assets.forecasters.window import Window
-from mlops_assets_tests.forecasters.series import job_of, load_values, series_of
+from mlops_assets_tests.forecasters.series import HOUR, START, job_of, load_values, series_of
 
 STEPS = 24
 
@@ -59,6 +59,38 @@ def test_halves_go_home_but_never_below_five(arena):
     left = [line.partition(", MAE")[0] for line in result.log]
     assert sum("left after 7 of 28 origins" in line for line in left) == 8
     assert sum("left after 14 of 28 origins" in line for line in left) == 3
+
+
+def test_who_is_sent_home_is_said_with_the_moment_from_which_it_was_known(arena):
+    _, origins, _, _ = arena
+    shares = {f"m{number:02d}": 0.01 * (number + 1) for number in range(16)}
+    left = run(arena, members_of(arena, **shares)).left
+    assert sorted(left.values()) == [origins.moments[7]] * 8 + [origins.moments[14]] * 3
+    assert "m15" in left
+    assert "m00" not in left
+
+
+@pytest.mark.parametrize("horizon", [24, 72, 14 * 24])
+def test_nobody_is_sent_home_by_what_was_not_known_then(horizon):
+    """At the first halving, the days of a longer horizon are not over yet."""
+    said = load_values(90)
+    moments = Origins.of(series_of(said), job_of(series_of(said), horizon=horizon).spec).moments
+    halving = moments[len(moments) // 4]
+    first = (halving - START) // HOUR
+    said[first:] *= 50
+    sent = []
+    # What members say is the same; the readings from the halving on turn their order around.
+    for truth in (said, np.append(said[:first], said[first:] * 2)):
+        series = series_of(truth)
+        origins = Origins.of(series, job_of(series, horizon=horizon).spec)
+        windows = [Window.of(history.series) for history in origins.histories()]
+        start = windows[0].end - (moments[0] - START) // HOUR
+        beyond = np.append(said, said)
+        members = {f"m{n}": Off(beyond, start, 0.01 * ((n * 5) % 12)) for n in range(12)}
+        left = contest(members, windows, origins, horizon).left
+        sent.append({name for name, when in left.items() if when <= halving})
+    assert sent[0] == sent[1]
+    assert len(sent[0]) == (0 if horizon > 24 * 10 else 6)
 
 
 def test_who_went_home_is_not_applied_again(arena):

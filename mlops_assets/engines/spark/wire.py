@@ -20,6 +20,7 @@ from mlops_assets.domain.forecast import Issue, Issued
 from mlops_assets.domain.model import CandidateScore, FitJob, FitResult, ForecastValues
 from mlops_assets.domain.readings import RawFile, Series
 from mlops_assets.domain.slice import FileFact, Part
+from mlops_assets.domain.warm_start import Learned, WarmStart
 from mlops_assets.ports import MergeResult
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _CLASSES: Mapping[str, type[Any]] = {
     each.__name__: each
     for each in (
         *(Backtest, CandidateScore, FileFact, FitJob, FitResult, ForecastValues, Issue, Issued),
-        *(MergeResult, Metrics, Part, RawFile, Series),
+        *(Learned, MergeResult, Metrics, Part, RawFile, Series, WarmStart),
     )
 }
 

@@ -1,0 +1,174 @@
+"""Rivals: what competes over the origins of one backtest, from nothing or from a warm start."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops_assets.domain.errors import ModelError
+from mlops_assets.forecasters.catalogue import WeightedSettings, settings_of
+from mlops_assets.forecasters.contest import contest
+from mlops_assets.forecasters.fitted import Fitted
+from mlops_assets.forecasters.method import fit_members, fit_method
+from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
+from mlops_assets.forecasters.structured import Structured
+from mlops_assets.forecasters.warm_start import Known, drifted, known_before, learned_from, ratio_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from mlops_assets.domain.model import FitJob
+    from mlops_assets.domain.warm_start import Learned, WarmStart
+    from mlops_assets.forecasters.backtest import Origins
+    from mlops_assets.forecasters.median import Single
+    from mlops_assets.forecasters.method import Method
+    from mlops_assets.forecasters.window import Window
+
+FLOOR = "seasonal_naive"
+_DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Rival:
+    """One candidate's forecasts at every origin, and how long they took.
+
+    Where it is a weighted mean, ``weights`` are those of its members, ``variants`` what they are
+    and ``left`` who was sent home.
+    """
+
+    label: str
+    forecast: np.ndarray
+    seconds: float
+    weights: Mapping[str, float] = field(default_factory=dict)
+    left: Mapping[str, datetime] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+
+
+class Rivals:
+    """The candidates of one job at its origins; lines about them go to ``log``.
+
+    ``floor`` holds the seasonal naive's forecasts, ``members`` those of a weighted mean.
+    """
+
+    def __init__(
+        self, job: FitJob, origins: Origins, windows: Sequence[Window], log: list[str]
+    ) -> None:
+        self.job = job
+        self.origins = origins
+        self.windows = windows
+        self.log = log
+        self.members: list[Rival] = []
+        self.floor = self.applied(SeasonalNaive(_DAY // job.spec.step))
+        self._known: Known | None = None
+
+    @property
+    def warm_start(self) -> WarmStart | None:
+        """What the rivals began from in the end."""
+        return self.job.warm_start if self._known else None
+
+    @property
+    def variants(self) -> Mapping[str, str]:
+        """The variants that need no choice, by label."""
+        return self._known.variants if self._known else {}
+
+    def compete(self, labels: Sequence[str]) -> list[Rival]:
+        """Fit and apply candidates, from a warm start where there is one that is good enough."""
+        warm_start = self.job.warm_start
+        self._known = known_before(warm_start, self.job.spec, self.origins.moments, self.log)
+        rivals = list(self._rivals(labels))
+        if warm_start is None or self._known is None:
+            return rivals
+        why = drifted(self._ratio(rivals), warm_start)
+        if why is None:
+            return rivals
+        self.log.append(f"warm start: {why}; everything is tried again")
+        self._known, self.members = None, []
+        return list(self._rivals(labels))
+
+    def learned(self, rivals: Sequence[Rival]) -> Learned | None:
+        """Return what the next `auto` may begin from."""
+        mean = next((rival for rival in rivals if rival.weights), None)
+        if self.job.spec.forecaster != "auto" or mean is None:
+            return None
+        return learned_from(
+            self.job.spec,
+            self.origins.moments[0],
+            variants=mean.variants,
+            left=mean.left,
+            ratio=self._ratio(rivals),
+            before=self.warm_start,
+        )
+
+    def applied(self, model: Method | Fitted) -> np.ndarray:
+        """Forecast at every origin; rows that the model cannot give are NaN."""
+        steps = self.job.spec.horizon_steps
+        result = np.full((len(self.windows), steps), np.nan)
+        for row, window in enumerate(self.windows):
+            if isinstance(model, Fitted):
+                result[row] = model.point(window.last(model.context_steps), steps)
+            else:
+                result[row] = window.forecast_by(model, steps)
+        return self._scorable(result)
+
+    def mae(self, rival: Rival) -> float:
+        """Return the mean absolute error over all origins, infinite where none is known."""
+        error = np.abs(self.origins.actual - rival.forecast)
+        return float(np.nanmean(error)) if not np.isnan(error).all() else math.inf
+
+    def _ratio(self, rivals: Sequence[Rival]) -> float:
+        """Return the weighted mean's error over the floor's, NaN where there is none."""
+        floor = self.mae(Rival(FLOOR, self.floor, 0.0))
+        errors = [self.mae(rival) for rival in rivals if rival.weights]
+        return ratio_of(errors[0], floor) if errors else math.nan
+
+    def _rivals(self, labels: Sequence[str]) -> Iterable[Rival]:
+        """Fit each candidate before the first origin and apply it at all; skip what cannot be."""
+        shared: dict[str, Single] = {}
+        for label in labels:
+            began = time.perf_counter()
+            try:
+                if label == FLOOR:
+                    rival = Rival(label, self.floor, 0.0)
+                elif not self.windows:
+                    rival = Rival(label, self.floor[:0], 0.0)
+                elif isinstance(settings := settings_of(label)[1], WeightedSettings):
+                    rival = self._weighted(label, settings, shared)
+                else:
+                    method = fit_method(label, self.windows[0], shared, {}, {})
+                    rival = Rival(label, self.applied(method), 0.0)
+            except ModelError as error:
+                if len(labels) == 1:
+                    raise ModelError(f"{self.job.circuit}: {error}") from error
+                self.log.append(f"candidate {label}: left out, {error}")
+                continue
+            rival.seconds = time.perf_counter() - began
+            yield rival
+
+    def _weighted(self, label: str, settings: WeightedSettings, shared: dict[str, Single]) -> Rival:
+        """Let the members of a weighted mean compete; those that stay are scored in the log."""
+        known = self._known or Known()
+        labels = [member for member in settings.labels() if member not in known.left]
+        members, lines = fit_members(labels, self.windows[0], shared, known.variants)
+        self.log += lines
+        result = contest(members, self.windows, self.origins, self.job.spec.horizon_steps)
+        self.log += result.log
+        for member, said in result.said.items():
+            rival = Rival(member, self._scorable(said), result.seconds[member])
+            self.members.append(rival)
+        variants = {
+            member: model.core.variant
+            for member, model in members.items()
+            if isinstance(model, Structured)
+        }
+        forecast = self._scorable(result.forecast)
+        return Rival(label, forecast, 0.0, result.weights, result.left, variants)
+
+    def _scorable(self, forecast: np.ndarray) -> np.ndarray:
+        """Return forecasts where an actual exists, NaN elsewhere."""
+        return np.where(np.isnan(self.origins.actual), np.nan, forecast)
