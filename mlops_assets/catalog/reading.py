@@ -22,6 +22,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from mlops_assets.catalog.nodes import Fields, Items, Text, parse
+from mlops_assets.domain.canonical import shown
 from mlops_assets.domain.errors import ConfigError, MlopsError, Problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mlops_assets.catalog.nodes import Node
 
 CONFIG_FORMAT = 1
+# As much as anybody reads of one mistake.
+_FIELD_LENGTH, _ADVICE_LENGTH = 200, 400
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,17})?")
@@ -75,7 +78,9 @@ class Document:
         place = field
         while line is None and place and place not in self._lines:
             place = place.rpartition(".")[0]
-        self.problems.append(Problem(self.file, line or self._lines.get(place, 1), field, advice))
+        line = line or self._lines.get(place, 1)
+        said = shown(field, _FIELD_LENGTH), shown(advice, _ADVICE_LENGTH)
+        self.problems.append(Problem(self.file, line, *said))
 
     def top(self, data: bytes) -> Fields | None:
         """Read the file's mapping without its format, which must be ours."""

@@ -27,6 +27,8 @@ _BYTES_ALWAYS = 64 << 20
 _ROWS_PER_BYTE = 100
 _BYTES_PER_BYTE = 200
 _BATCH_BYTES = 32 << 20
+# What pyarrow says of texts in one of the delta encodings.
+_NO_DICTIONARY = "DictAccumulator"
 # Seconds since 1970 of the first and the last moment that a calendar has.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
@@ -47,17 +49,17 @@ def read_columns(data: bytes, wanted: Sequence[str]) -> pl.DataFrame:
 
     def read() -> pl.DataFrame:
         file = _opened(data, [])
-        once, spread = _texts(file, len(data), wanted)
-        file = _opened(data, once)
-        if spread:
-            size = max(1, _BATCH_BYTES // spread)
-            parts = [
-                _cut(each)
-                for each in file.iter_batches(size, columns=list(wanted), use_threads=False)
-            ]
-            frame = pl.from_arrow(pa.concat_tables(parts)) if parts else pl.DataFrame()
-        else:
-            frame = pl.from_arrow(_cut(file.read(columns=list(wanted), use_threads=False)))
+        texts, unfolded = _texts(file, len(data), wanted)
+        try:
+            table = _cut(_opened(data, texts).read(columns=list(wanted), use_threads=False))
+        except OSError as error:
+            if _NO_DICTIONARY not in str(error):
+                raise
+            # Each row's text may be as long as all that the file unfolds to.
+            size = max(1, _BATCH_BYTES // max(1, unfolded))
+            batches = file.iter_batches(size, columns=list(wanted), use_threads=False)
+            table = pa.concat_tables([_cut(each) for each in batches])
+        frame = pl.from_arrow(table)
         if not isinstance(frame, pl.DataFrame):
             raise UnreadableError("it is no table")
         return frame.select(wanted)
@@ -75,31 +77,31 @@ def _opened(data: bytes, once: Sequence[str]) -> Any:  # noqa: ANN401 pyarrow ha
 def _texts(file: Any, size: int, wanted: Sequence[str]) -> tuple[list[str], int]:  # noqa: ANN401
     """Refuse what no file of this size holds.
 
+    The chunks of the columns are not asked: pyarrow ends the whole process by an exception that
+    nothing can catch where the statistics of a chunk contradict the schema, and only there.
+
     Returns:
-        Text columns that can be read as dictionaries, and the bytes of the largest that cannot.
+        The text columns, and the bytes that the file unfolds to.
     """
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [
-        chunk
-        for group in groups
-        for chunk in (group.column(number) for number in range(group.num_columns))
-        if chunk.path_in_schema.partition(".")[0] in wanted
-    ]
-    held: dict[str, int] = {}
-    unfolded: dict[str, int] = {}
-    for chunk in chunks:
-        name = chunk.path_in_schema
-        held[name] = held.get(name, 0) + chunk.num_values
-        unfolded[name] = unfolded.get(name, 0) + chunk.total_uncompressed_size
-    rows = max([metadata.num_rows, *held.values()])
+    counts = [metadata.num_rows, *(group.num_rows for group in groups)]
+    unfolded = [group.total_byte_size for group in groups]
+    if min(counts + unfolded) < 0:
+        raise UnreadableError("it claims less than no rows or no bytes")
+    rows = max(metadata.num_rows, sum(counts[1:]))
     if rows > max(_ROWS_ALWAYS, _ROWS_PER_BYTE * size):
         raise UnreadableError(f"it claims {rows:,} rows in {size:,} bytes")
-    if (total := sum(unfolded.values())) > max(_BYTES_ALWAYS, _BYTES_PER_BYTE * size):
+    if (total := sum(unfolded)) > max(_BYTES_ALWAYS, _BYTES_PER_BYTE * size):
         raise UnreadableError(f"it would unfold {size:,} bytes to {total:,}")
-    texts = {chunk.path_in_schema for chunk in chunks if chunk.physical_type == "BYTE_ARRAY"}
-    delta = {chunk.path_in_schema for chunk in chunks if "DELTA_BYTE_ARRAY" in chunk.encodings}
-    return sorted(texts - delta), max((unfolded[name] for name in delta), default=0)
+    columns = [file.schema.column(number) for number in range(len(file.schema))]
+    read = [each for each in columns if each.path.partition(".")[0] in wanted]
+    for column in read:
+        # A row of such a column can hold any number of values in no bytes at all.
+        if column.max_repetition_level:
+            name = column.path.partition(".")[0]
+            raise UnreadableError(f"its column {name!r:.40} holds lists: write one value a row")
+    return sorted(each.path for each in read if each.physical_type == "BYTE_ARRAY"), total
 
 
 def _cut(table: Any) -> pa.Table:  # noqa: ANN401 a table or a batch

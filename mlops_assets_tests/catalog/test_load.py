@@ -115,6 +115,8 @@ def test_the_shipped_environment_pins_what_the_lock_installs():
         ("environment: forecasting:2.0.0", "is not in environments/: did you mean forecasting:1"),
         ("environment: v1", "environment: 'v1' is not NAME:MAJOR.MINOR.PATCH"),
         ("forecaster: mstl_armia", "forecaster: mstl_armia is unknown: did you mean mstl_arima?"),
+        ('forecaster: "x\\n"', r"forecaster: x\n is unknown"),
+        ('"\\e[2J": 1', r"\x1b[2J: unknown key"),
         ("features: wind", "features: not a list: write [FIRST, SECOND]"),
         ("features: [value]", "features[0]: value is a column of every reading: name another"),
         ("features: [a b]", "features[0]: a b: write a letter, then letters, digits or _"),

@@ -26,14 +26,17 @@ def main() -> int:
     names = given.names or list(PROGRAMMES)
     if len(names) > 1:
         same = [f"--count={given.count}", f"--seed={given.seed}"]
-        codes = [
-            subprocess.run(
+        codes = {
+            name: subprocess.run(
                 [sys.executable, "-m", "mlops_assets_tests.malformed", name, *same],
                 check=False,
             ).returncode
             for name in names
-        ]
-        return max(codes)
+        }
+        for name, code in codes.items():
+            if code < 0:
+                print(f"malformed {name} was ended by signal {-code}")
+        return 1 if any(codes.values()) else 0
     [name] = names
     tally = PROGRAMMES[name](given.count, given.seed)
     print(f"malformed {name}, seed {given.seed}")
