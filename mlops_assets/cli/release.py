@@ -119,49 +119,23 @@ def list_(session: Session) -> None:
 
 @release.command()
 @click.argument("release_id", metavar="ID")
+@circuit_option
 @explains
-def show(session: Session, release_id: str) -> None:
-    """The manifest, the state, the verdicts and the signatures of one release."""
+def show(session: Session, release_id: str, circuits: tuple[str, ...]) -> None:
+    """All that the evidence page of a release says; named circuits are told in full."""
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.page_text import lines
+    from mlops_assets.flows.page import described
     from mlops_assets.flows.release import show as describe
 
-    document = describe(session.platform, session.desired(), release_id, now=session.now())
-    session.answer(document, lambda: _shown(document))
-
-
-def _shown(document: dict[str, Any]) -> list[str]:
-    lines = [
-        f"release    {document['release']}  {document['state']}",
-        f"digest     {document['digest']}",
-        f"made       {document['created_at']}  from commit {document['config_commit']}",
-        f"waits for  {document['waits_for'] or 'nothing'}",
-        f"page       {document['page'] or 'none yet'}",
-    ]
-    if document["manifest"]["four_eyes"] == "off":
-        lines.append("UNREVIEWED: this home was made with four_eyes: off")
-    lines += table(
-        [
-            {**entry, "evidence": len(entry.get("evidence") or {})}
-            for entry in document["manifest"]["entries"]
-        ],
-        (
-            "circuit",
-            "action",
-            "model_version",
-            "forecaster",
-            "data_version",
-            "replaces",
-            "evidence",
-        ),
+    platform, config, now = session.platform, session.desired(), session.now()
+    page = described(platform, config, release_id, now=now, plots=False)
+    document = describe(platform, config, release_id, now=now, page=page)
+    known = [CircuitKey.parse(part.circuit) for part in page.circuits]
+    unfolded = [str(key) for key in session.circuits(circuits, known)]
+    session.answer(
+        document, lambda: [*lines(page, unfolded), "", f"page  {document['page'] or 'none yet'}"]
     )
-    lines += [
-        f"{'passed ' if verdict['passed'] else 'REFUSED'}  {verdict['gate']}: {verdict['reason']}"
-        for verdict in document["verdicts"]
-    ]
-    lines += [
-        f"signed     {one['stage']}: {one['decision']} by {one['principal']} at {one['at']}"
-        for one in document["signatures"]
-    ]
-    return lines
 
 
 @release.command()

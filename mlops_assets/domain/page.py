@@ -25,7 +25,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding
 h1{margin-bottom:0}h2{margin-top:2.2rem;border-bottom:1px solid #7f7f7f55}
 table{border-collapse:collapse;margin:.6rem 0}
 th,td{border-bottom:1px solid #7f7f7f44;padding:.25rem .7rem;text-align:left}
-th,td{vertical-align:top;overflow-wrap:anywhere}
+th{white-space:nowrap}th,td{vertical-align:top}td{overflow-wrap:break-word;max-width:34rem}
+table{display:block;overflow-x:auto}
 code,pre{font:13px/1.45 ui-monospace,monospace;background:#7f7f7f1f;padding:.1rem .3rem}
 pre{padding:.6rem .8rem;overflow-x:auto}
 .yes{color:#2a9d5c}.no{color:#e5534b;font-weight:bold}.warn{color:#c77c02;font-weight:bold}
@@ -40,17 +41,24 @@ _OUTLIERS = """\
 Circuits that need a look come first: those with a refusal or a warning, then those that lose
 against what is live now, then those closest to the seasonal naive (yesterday's values again)."""
 
+_FIGURES = """\
+All figures are of the backtest: days that the model had not learned from. WAPE is the sum of all
+errors as a share of the sum of all readings: 5 % is a good forecast, 100 % a useless one. Skill is
+the share of the seasonal naive's error that the model saves: 0 saves nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitPart:
     """One circuit of a release, as the page shows it.
 
-    ``chain`` holds pairs of what and which, from readings to deployment; ``facts`` further ones.
+    ``diff`` are the fields of its spec that differ from what it replaces. ``chain`` holds pairs of
+    what and which, from readings to deployment; ``facts`` further ones.
     """
 
     circuit: str
     action: str
     changes: str
+    diff: Sequence[str] = ()
     chain: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
     model: Metrics | None = None
@@ -114,11 +122,17 @@ class ReleasePage:
     circuits: Sequence[CircuitPart]
     rollback_command: str
     commands: Sequence[tuple[str, str]] = field(default=())
+    signers: str = ""
+
+    @property
+    def parts(self) -> list[CircuitPart]:
+        """The circuits, those first that a person must look at."""
+        return sorted(self.circuits, key=lambda part: (part.strangeness, part.circuit))
 
 
 def render(page: ReleasePage) -> bytes:
     """Return the page; the same release in the same state gives the same bytes."""
-    parts = sorted(page.circuits, key=lambda part: (part.strangeness, part.circuit))
+    parts = page.parts
     body = "\n".join(
         [
             _head(page),
@@ -127,7 +141,7 @@ def render(page: ReleasePage) -> bytes:
             _verdicts(page.verdicts, "No check is due in this state."),
             "<h2>What changes</h2>",
             _commits(page.commits),
-            f"<h2>Circuits</h2><p>{_OUTLIERS}</p>",
+            f'<h2>Circuits</h2><p>{_OUTLIERS}</p><p class="quiet">{_FIGURES}</p>',
             _overview(parts),
             *(_circuit(part, unfolded=len(parts) == 1) for part in parts),
             "<h2>The way back</h2>",
@@ -151,7 +165,7 @@ def whole(title: str, body: str) -> bytes:
 
 def _head(page: ReleasePage) -> str:
     count = len(page.circuits)
-    waits = f", waits for {escape(page.waits_for)}" if page.waits_for else ""
+    waits = f", waits for {_code(page.waits_for)}" if page.waits_for else ""
     reason = f'<p class="no">{escape(page.reason)}</p>' if page.reason else ""
     banner = (
         ""
@@ -184,7 +198,16 @@ def _to_sign(page: ReleasePage) -> str:
     steps = "".join(
         f"<p>{escape(what)}</p><pre>{escape(command)}</pre>" for what, command in page.commands
     )
-    return f"<h2>To sign</h2>{steps}"
+    who = f"<p>{escape(page.signers)}</p>" if page.signers else ""
+    return f"<h2>To sign</h2>{who}{steps}"
+
+
+def _code(text: str) -> str:
+    """Return text with what stands between backticks as code."""
+    pieces = [escape(piece) for piece in text.split("`")]
+    return "".join(
+        f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces)
+    )
 
 
 def _verdicts(verdicts: Sequence[Verdict], none: str) -> str:
@@ -251,11 +274,15 @@ def _circuit(part: CircuitPart, *, unfolded: bool) -> str:
     return (
         f"<details{' open' if unfolded or strange else ''}>"
         f"<summary><strong>{escape(part.circuit)}</strong> {escape(part.changes)}</summary>"
-        f"{part.plot}{metrics}"
+        f"{_diff(part)}{part.plot}{metrics}"
         f'<div class="chain">{chain}</div>'
         f"{_pairs(part.facts)}{_verdicts(part.verdicts, 'No check of this circuit is due.')}"
         "</details>"
     )
+
+
+def _diff(part: CircuitPart) -> str:
+    return f"<pre>{escape(chr(10).join(part.diff))}</pre>" if part.diff else ""
 
 
 def _metrics(part: CircuitPart) -> str:

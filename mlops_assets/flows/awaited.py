@@ -61,6 +61,21 @@ def stage_of(view: ReleaseView) -> Stage | None:
     return said_no[-1] if view.state == "rejected" and said_no else None
 
 
+def next_stage(view: ReleaseView) -> Stage | None:
+    """The stage a release comes to next; None at an end."""
+    match view.state:
+        case "candidate" | "awaiting_registry":
+            return "registry"
+        case "registered":
+            return "test"
+        case "tested" | "awaiting_production":
+            return "production"
+        case "errored":
+            return view.broken
+        case _:
+            return None
+
+
 def given(view: ReleaseView, stage: Stage) -> tuple[str, ...]:
     """Who approved a stage and when: by the statements that opened it, or that wait in a request.
 

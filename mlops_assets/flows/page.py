@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import ndiff
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
@@ -10,15 +11,21 @@ from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.circuit import STEP
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.evidence import Proof, proof_of
+from mlops_assets.domain.gates import by_gate
 from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
 from mlops_assets.domain.restatement import EVIDENCE, acknowledged_cells
 from mlops_assets.domain.scoring import backtest_chart
 from mlops_assets.domain.signature import NAMESPACE
-from mlops_assets.flows.awaited import keeps_from_signing
-from mlops_assets.flows.gates import circuit_verdicts, judge, read_test_validation
+from mlops_assets.flows.alert import signers
+from mlops_assets.flows.awaited import keeps_from_signing, next_stage
+from mlops_assets.flows.gates import (
+    circuit_verdicts,
+    judge,
+    read_test_validation,
+    stage_policy,
+)
 from mlops_assets.flows.ledger import manifest_of
-from mlops_assets.flows.release import next_stage
 from mlops_assets.flows.review import shown
 
 if TYPE_CHECKING:
@@ -33,47 +40,69 @@ if TYPE_CHECKING:
 
 # Plots of more circuits than this show fewer origins, so that the page stays small.
 _MANY = 40
+_BY_HAND = (
+    "With OpenSSH alone, on another machine (Windows' own too): here the statement is written,"
+)
 # Of acknowledged changes so many are shown; the release's evidence has them all.
 _CELLS = 20
 
 
 def page(platform: Platform, config: Config, release: str, *, now: datetime) -> bytes:
     """Return a release's page as it stands now, and keep it beside the release's evidence."""
+    html = render(described(platform, config, release, now=now))
+    platform.dev.evidence.publish_page(release, html)
+    return html
+
+
+def described(
+    platform: Platform, config: Config, release: str, *, now: datetime, plots: bool = True
+) -> ReleasePage:
+    """Return all that is told of a release, for its page and for a terminal alike."""
     view = lifecycle.find(lifecycle.fold(platform.ledger.entries(), now), release)
     manifest = manifest_of(platform.ledger, view)
     stage = next_stage(view)
+    parts = _parts(platform, config, view, manifest, plots=plots)
     verdicts = judge(platform, config, view, stage, now) if stage else ()
-    html = render(
-        ReleasePage(
-            release=release,
-            digest=view.digest,
-            state=view.state,
-            waits_for=view.waits_for(config.policy),
-            reason=view.reason,
-            created_at=moment_text(view.created_at),
-            attempt=view.attempt,
-            config_commit=view.config_commit,
-            reviewed=manifest.four_eyes == "required",
-            commits=_commits(platform, manifest),
-            verdicts=verdicts,
-            signatures=[
-                Signature(
-                    stage=each.stage,
-                    principal=each.principal,
-                    decision=each.decision,
-                    at=moment_text(each.at),
-                    statement=each.statement,
-                    comment=each.comment,
-                )
-                for each in view.signed
-            ],
-            circuits=_parts(platform, config, view, manifest),
-            rollback_command="mlops rollback --circuit KEY --as YOUR-E-MAIL --reason TEXT",
-            commands=_commands(view, stage, verdicts),
-        )
+    return ReleasePage(
+        release=release,
+        digest=view.digest,
+        state=view.state,
+        waits_for=view.waits_for(config.policy),
+        reason=view.reason,
+        created_at=moment_text(view.created_at),
+        attempt=view.attempt,
+        config_commit=view.config_commit,
+        reviewed=manifest.four_eyes == "required",
+        commits=_commits(platform, manifest, release),
+        # At an end no stage is asked: what was asked of each circuit is told of all of them.
+        verdicts=verdicts or by_gate({part.circuit: part.verdicts for part in parts}),
+        signatures=[
+            Signature(
+                stage=each.stage,
+                principal=each.principal,
+                decision=each.decision,
+                at=moment_text(each.at),
+                statement=each.statement,
+                comment=each.comment,
+            )
+            for each in view.signed
+        ],
+        circuits=parts,
+        rollback_command="mlops rollback --circuit KEY --as YOUR-E-MAIL --reason TEXT",
+        commands=_commands(view, stage, verdicts),
+        signers=_signers(platform, config, view, now),
     )
-    platform.dev.evidence.publish_page(release, html)
-    return html
+
+
+def _signers(platform: Platform, config: Config, view: ReleaseView, now: datetime) -> str:
+    """Who may sign and until when, where a request is open."""
+    request = view.open_request
+    if request is None or view.begun is not None:
+        return ""
+    if len(request.approvals) >= stage_policy(config, request.stage).quorum:
+        return ""
+    people = ", ".join(signers(platform, config, view, request, now=now)) or "nobody else"
+    return f"May sign: {people}. The request is open until {moment_text(request.expires_at)}."
 
 
 def _commands(
@@ -90,30 +119,34 @@ def _commands(
                 f"mlops release request {about}",
             )
         ]
-    by_hand = "\n".join(
-        [
-            f"mlops release request {about}",
-            f"mlops release statement {about} --as YOUR-E-MAIL --out statement.json",
-            f"ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519 statement.json",
-            "mlops release submit statement.json statement.json.sig",
-        ]
-    )
+    refuse = f"mlops release reject {about} --key ~/.ssh/id_ed25519"
+    if all(verdict.passed for verdict in verdicts if verdict.gate == f"{stage}_approval"):
+        return [("Enough people have signed. To refuse it all the same:", refuse)]
+    written = f"mlops release statement {about} --as YOUR-E-MAIL --out statement.json"
     return [
         (
             f"With your ed25519 key (its file, or one in ssh-agent), to open the {stage} stage:",
             sign_command(view.release, stage),
         ),
-        ("To refuse it:", f"mlops release reject {about} --key ~/.ssh/id_ed25519"),
-        ("From another machine, with OpenSSH alone (Windows' own too):", by_hand),
+        ("To refuse it:", refuse),
+        (_BY_HAND, f"mlops release request {about}\n{written}"),
+        (
+            "there its signer signs it,",
+            f"ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519 statement.json",
+        ),
+        (
+            "and here both files come back:",
+            "mlops release submit statement.json statement.json.sig",
+        ),
     ]
 
 
-def _commits(platform: Platform, manifest: Manifest) -> list[dict[str, str]]:
+def _commits(platform: Platform, manifest: Manifest, release: str) -> list[dict[str, str]]:
     """Every reviewed or unreviewed change in the evidence, with the circuits it is about."""
     found: dict[str, dict[str, str]] = {}
     circuits: dict[str, list[str]] = {}
     for entry in manifest.entries:
-        for change in _review(platform, manifest.release, entry):
+        for change in _review(platform, release, entry):
             commit = change["commit"]
             circuits.setdefault(commit, []).append(str(entry.circuit))
             found[commit] = {
@@ -142,14 +175,15 @@ def _some(circuits: Sequence[str], shown: int = 5) -> str:
 
 
 def _parts(
-    platform: Platform, config: Config, view: ReleaseView, manifest: Manifest
+    platform: Platform, config: Config, view: ReleaseView, manifest: Manifest, *, plots: bool
 ) -> list[CircuitPart]:
     judged = dict(circuit_verdicts(platform, config, manifest))
     stored = platform.dev.evidence.read_release(view.release, "test_validation")
     tested = {} if stored is None else read_test_validation(stored)
     planned = platform.dev.evidence.read_release(view.release, "rollback_plan")
     plan = {} if planned is None else json.loads(planned)
-    origins = 7 if len(manifest.entries) <= _MANY else 2
+    origins = (7 if len(manifest.entries) <= _MANY else 2) if plots else 0
+    changes = _Changes(platform)
     return [
         _part(
             platform,
@@ -162,6 +196,7 @@ def _parts(
             rollback=_way_back(plan, str(entry.circuit)),
             release=view.release,
             origins=origins,
+            diff=changes.of(entry),
         )
         for entry in manifest.entries
     ]
@@ -176,6 +211,7 @@ def _part(
     rollback: str,
     release: str,
     origins: int,
+    diff: Sequence[str],
 ) -> CircuitPart:
     if entry.action == "retire":
         return CircuitPart(
@@ -188,7 +224,7 @@ def _part(
     proof = _proof(platform, entry)
     circuit = config.circuits.get(entry.circuit)
     plot = ""
-    if proof is not None and entry.serving is not None:
+    if origins and proof is not None and entry.serving is not None:
         step = next(step for name, step in STEP.items() if name == entry.serving.interval)
         unit = circuit.spec.unit if circuit else ""
         plot = backtest_chart(entry.circuit, proof, step, unit, origins)
@@ -197,6 +233,7 @@ def _part(
         action="deploy",
         changes=f"model version {entry.model_version} ({entry.forecaster}), "
         + (f"replaces {entry.replaces}" if entry.replaces else "the first deployment"),
+        diff=diff,
         chain=_chain(entry, release),
         facts=[*_facts(platform, entry), *_acknowledged(platform, entry, release)],
         model=proof.metrics if proof else None,
@@ -206,6 +243,35 @@ def _part(
         verdicts=verdicts,
         rollback=rollback,
     )
+
+
+class _Changes:
+    """What changed in specs since the releases that are replaced, read once a commit."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._commits = {
+            each.release: each.config_commit
+            for each in lifecycle.fold(platform.ledger.entries(), None)
+        }
+        self._files: dict[str, Mapping[str, bytes]] = {}
+
+    def of(self, entry: Entry) -> list[str]:
+        """Return the fields that differ, old with a minus and new with a plus; no comments."""
+        before = self._commits.get(entry.replaces or "")
+        if before is None or entry.action == "retire":
+            return []
+        old, new = (self._lines(commit, entry) for commit in (before, entry.config_commit))
+        return [line for line in ndiff(old, new) if line[:1] in "+-"]
+
+    def _lines(self, commit: str, entry: Entry) -> list[str]:
+        if commit not in self._files:
+            try:
+                self._files[commit] = self._platform.config.files(commit)
+            except MlopsError:
+                self._files[commit] = {}
+        text = self._files[commit].get(f"plants/{entry.circuit}.yml", b"").decode(errors="replace")
+        return [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
 
 
 def _proof(platform: Platform, entry: Entry) -> Proof | None:

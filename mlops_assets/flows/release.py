@@ -12,6 +12,7 @@ from mlops_assets.domain.approval import PLATFORM
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.lifecycle import holds
+from mlops_assets.domain.page_text import document
 from mlops_assets.flows.approval import (
     Submission,
     Window,
@@ -22,9 +23,11 @@ from mlops_assets.flows.approval import (
     statement,
     submit,
 )
+from mlops_assets.flows.awaited import next_stage
 from mlops_assets.flows.candidate import Bench
-from mlops_assets.flows.gates import gate, judge
+from mlops_assets.flows.gates import gate
 from mlops_assets.flows.ledger import manifest_of, views
+from mlops_assets.flows.page import described
 from mlops_assets.flows.promotion import Promotion, promote
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Config
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.domain.release import ReleaseView, Stage
+    from mlops_assets.domain.page import ReleasePage
     from mlops_assets.ports import Platform
 
 __all__ = [
@@ -100,13 +103,18 @@ def cut(
         return bench.cut([entry for entry in entries if not bench.proposed(entry)], actor)
 
 
-def show(platform: Platform, config: Config, release: str, *, now: datetime) -> dict[str, Any]:
-    """A release as `release show` tells it: manifest, state, verdicts, signatures."""
-    entries = platform.ledger.entries()
-    view = lifecycle.find(lifecycle.fold(entries, now), release)
+def show(
+    platform: Platform,
+    config: Config,
+    release: str,
+    *,
+    now: datetime,
+    page: ReleasePage | None = None,
+) -> dict[str, Any]:
+    """A release as `release show` tells it: manifest, state, and all that its page says."""
+    page = page or described(platform, config, release, now=now, plots=False)
+    view = lifecycle.find(lifecycle.fold(platform.ledger.entries(), now), release)
     manifest = manifest_of(platform.ledger, view)
-    stage = next_stage(view)
-    verdicts = judge(platform, config, view, stage, now) if stage else ()
     request_now = view.open_request
     return {
         "release": view.release,
@@ -119,7 +127,7 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         "waits_for": view.waits_for(config.policy),
         "reason": view.reason,
         "page": platform.dev.evidence.page(view.release),
-        "stage": stage,
+        "stage": next_stage(view),
         "request": {
             "stage": request_now.stage,
             "nonce": request_now.nonce,
@@ -130,7 +138,7 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         else None,
         "verdicts": [
             {"gate": v.gate, "passed": v.passed, "blocking": v.blocking, "reason": v.reason}
-            for v in verdicts
+            for v in page.verdicts
         ],
         "signatures": [
             {
@@ -148,19 +156,5 @@ def show(platform: Platform, config: Config, release: str, *, now: datetime) -> 
         "superseded_by": view.superseded_by,
         "copied_approval": dict(view.copied_approval) if view.copied_approval else None,
         "manifest": manifest.document(),
+        **document(page),
     }
-
-
-def next_stage(view: ReleaseView) -> Stage | None:
-    """The stage a release comes to next; None at an end."""
-    match view.state:
-        case "candidate" | "awaiting_registry":
-            return "registry"
-        case "registered":
-            return "test"
-        case "tested" | "awaiting_production":
-            return "production"
-        case "errored":
-            return view.broken
-        case _:
-            return None

@@ -281,7 +281,10 @@ def test_each_state_shows_the_stage_that_comes_next(home):
         home.promote(made, stage)
         stages.append(show(home, made)["stage"])
     assert stages == ["registry", "test", "production", None]
-    assert show(home, made)["verdicts"] == []
+    asked = {verdict["gate"]: verdict["passed"] for verdict in show(home, made)["verdicts"]}
+    assert asked["lineage"]
+    assert asked["skill"]
+    assert asked["fallback_ladder"]
 
 
 def test_what_broke_shows_the_stage_to_try_again(home):

@@ -172,6 +172,27 @@ def test_the_page_of_a_candidate_says_how_to_sign(home):
     assert f"mlops release approve {made} --stage registry --key ~/.ssh/id_ed25519" in html
     assert "ssh-keygen -Y sign -n release-approval.v1@mlops-assets" in html
     assert f"replaces {home.release_id}" in html
+    assert "<pre>- spec\n+ spec 1</pre>" in html.replace("spec 2", "spec 1")
+
+
+def test_the_page_of_what_is_live_still_tells_what_was_asked_of_it(home):
+    html = page(home.platform, home.config, home.release_id, now=home.now).decode()
+    checks = html.split("<h2>Checks</h2>")[1].split("<h2>")[0]
+    for gate in ("evidence", "lineage", "skill", "champion", "fallback_ladder"):
+        assert f"<td>{gate}</td>" in checks
+
+
+def test_who_may_sign_and_until_when_is_said_until_enough_have(home):
+    home.edit(C1, reviewers=[ENGINEER])
+    made = home.create(C1)
+    home.request(made, "registry")
+    html = page(home.platform, home.config, made, now=home.now).decode()
+    assert f"May sign: {ENGINEER}. The request is open until" in html
+    assert home.approve(made, "registry", ENGINEER).accepted
+    html = page(home.platform, home.config, made, now=home.now).decode()
+    assert "May sign" not in html
+    assert "mlops release approve" not in html
+    assert f"mlops release reject {made}" in html
 
 
 def test_the_page_of_a_candidate_that_a_check_refuses_offers_no_signing(home):

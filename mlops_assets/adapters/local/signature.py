@@ -58,8 +58,10 @@ class SshKeygen:
                 "`apt-get install openssh-client`, on Windows the optional feature OpenSSH Client",
             ) from error
         if done.returncode != 0:
-            lines = done.stderr.decode("utf-8", "replace").split("\n")
-            said = "; ".join(line.strip() for line in lines if line.strip())[:300]
+            lines = (
+                line.strip(" @\r") for line in done.stderr.decode(errors="replace").split("\n")
+            )
+            said = "; ".join(line for line in lines if line)[:300]
             raise RefusedError(
                 "E_KEY_FILE",
                 f"{self.path}: ssh-keygen cannot use this key: {said}; name an ed25519 key, or "
