@@ -93,14 +93,21 @@ def test_what_a_stranger_wrote_is_shown_on_one_short_line(text, shown_as):
 
 
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("path", "value", "begins"),
     [
-        (("x" * 5000,), 1),
-        ((P, "x" * 5000), 1),
-        ((S, 1, "x" * 5000), 1),
-        ((S, 1, "digest", "x" * 5000), 1),
-        ((S, 1, "name"), "circuit/P001/" + "x" * 5000),
+        (("x" * 5000,), 1, "the statement has unknown fields: 'x"),
+        ((P, "x" * 5000), 1, "the statement's predicate has unknown fields: 'x"),
+        ((S, 1, "x" * 5000), 1, "a subject has unknown fields: 'x"),
+        ((S, 1, "digest", "x" * 5000), 1, "a subject's digest has unknown fields: 'x"),
     ],
 )
-def test_a_long_text_of_a_stranger_is_cut(path, value):
-    assert len(said(data=bent(path, value))) <= 220
+def test_of_a_strangers_long_text_200_letters_are_shown(path, value, begins):
+    sentence = said(data=bent(path, value))
+    assert sentence.startswith(begins)
+    assert len(sentence) == 200
+
+
+def test_of_a_strangers_long_name_200_letters_are_shown():
+    sentence = said(data=bent((S, 1, "name"), "circuit/P001/" + "x" * 5000))
+    assert sentence.startswith("a subject's name: 'x")
+    assert len(sentence.removeprefix("a subject's name: ")) == 200
