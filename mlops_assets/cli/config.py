@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_assets.cli.option import Day, circuit_option, explains
+from mlops_assets.cli.option import Day, Moment, circuit_option, explains
 from mlops_assets.cli.session import Refused, before_ingest, table
+from mlops_assets.domain.errors import UsageError
 from mlops_assets.domain.trust import ROLES
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from mlops_assets.cli.session import Session
 
@@ -96,6 +97,51 @@ def add_key(session: Session, email: str, public_key: Path) -> None:
     session.answer({"email": email, "commit": commit}, [f"{email}: key added ({commit})"])
 
 
+def _key_text(key: str) -> str:
+    """A fingerprint as it is, else the text of the public key file that is named."""
+    if key.startswith("SHA256:"):
+        return key
+    path = Path(key).expanduser()
+    if not path.is_file():
+        raise UsageError(f"{key}: neither a fingerprint SHA256:... nor a public key file")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+@trust.command(name="end-key")
+@click.argument("key", metavar="KEY")
+@click.option("--at", type=Moment(), required=True, help="From when on it counts no more, UTC.")
+@explains
+def end_key(session: Session, key: str, at: datetime) -> None:
+    """End a key, named by fingerprint or .pub file; what it signed before stays good."""
+    from mlops_assets.domain.canonical import moment_text
+    from mlops_assets.flows.trust import end_key as end
+
+    commit = end(session.platform, _key_text(key), at=at, now=session.now())
+    session.answer({"commit": commit}, [f"the key ends {moment_text(at)} ({commit})"])
+
+
+@trust.command(name="revoke-key")
+@click.argument("key", metavar="KEY")
+@click.option(
+    "--since", type=Moment(), required=True, help="From when on what it signed is in doubt, UTC."
+)
+@click.option("--reason", required=True, help="Why, for those who read it later.")
+@explains
+def revoke_key(session: Session, key: str, since: datetime, reason: str) -> None:
+    """Make a lost key void, named by fingerprint or .pub file, and list what it signed."""
+    from mlops_assets.flows.trust import check as checked
+    from mlops_assets.flows.trust import revoke_key as revoke
+
+    platform, now = session.platform, session.now()
+    commit = revoke(platform, _key_text(key), since=since, reason=reason, now=now)
+    found = checked(platform, now=now)
+    lines = found["problems"] or ["it has signed nothing since"]
+    session.answer(
+        {"commit": commit, "doubtful": found["doubtful"]},
+        [f"the key opens nothing any more ({commit})", *lines],
+    )
+
+
 @trust.command(name="check")
 @explains
 def check(session: Session) -> None:
@@ -105,7 +151,11 @@ def check(session: Session) -> None:
     document = checked(session.platform, now=session.now())
     problems = document.get("problems", [])
     lines = [str(line) for line in problems] or ["the trust root is sound"]
-    keys = [f"{one['principal']}  {one['fingerprint']}  {one['state']}" for one in document["keys"]]
+    keys = [
+        f"{one['principal']}  {one['fingerprint']}  {one['state']}"
+        + (f"  until {one['valid_before']}" if one["valid_before"] else "")
+        for one in document["keys"]
+    ]
     soon = [f"soon: {line}" for line in document["warnings"]]
     session.answer(document, [*keys, *lines, *soon])
     if problems:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,25 @@ class KeyFilePath(click.Path):
     ) -> str | bytes | os.PathLike[str]:
         """Put the home folder in and look whether the file is there."""
         return super().convert(Path(value).expanduser(), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in UTC, YYYY-MM-DDTHH:MM:SSZ, or the beginning of a day, YYYY-MM-DD."""
+
+    name = "moment"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read the moment or say what to write."""
+        if isinstance(value, datetime):
+            return value
+        for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"):
+            with suppress(ValueError):
+                return datetime.strptime(value, form).replace(tzinfo=UTC)
+        return self.fail(
+            f"{value!r} is no moment: write YYYY-MM-DDTHH:MM:SSZ or YYYY-MM-DD", param, ctx
+        )
 
 
 circuit_option = click.option(

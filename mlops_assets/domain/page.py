@@ -25,7 +25,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding
 h1{margin-bottom:0}h2{margin-top:2.2rem;border-bottom:1px solid #7f7f7f55}
 table{border-collapse:collapse;margin:.6rem 0}
 th,td{border-bottom:1px solid #7f7f7f44;padding:.25rem .7rem;text-align:left}
-th{white-space:nowrap}th,td{vertical-align:top}td{overflow-wrap:break-word;max-width:34rem}
+th{white-space:nowrap}th,td{vertical-align:top}td{overflow-wrap:break-word;max-width:44rem}
 table{display:block;overflow-x:auto}
 code,pre{font:13px/1.45 ui-monospace,monospace;background:#7f7f7f1f;padding:.1rem .3rem}
 pre{padding:.6rem .8rem;overflow-x:auto}

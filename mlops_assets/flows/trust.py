@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,14 @@ from mlops_assets.domain import lifecycle
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import RefusedError, UsageError
 from mlops_assets.domain.evidence import PLATFORM_EMAIL
-from mlops_assets.domain.signature import fingerprint, read_public_line
+from mlops_assets.domain.signature import fingerprint, public_line, read_public_line
 from mlops_assets.domain.trust import (
     REVOKED_FILE,
     ROLES,
     ROLES_FILE,
     SIGNERS_FILE,
     Person,
+    Revocation,
     Signer,
     checked_email,
 )
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 # A key that ends within this time is warned of, so that its owner is in time with another.
 WARN = timedelta(days=30)
 _EMPTY_REVOKED = b"format: 1\nkeys: []\n"
-_SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/identities.md\n"
+_SIGNERS_HEADER = "# EMAIL namespaces=... ssh-ed25519 KEY; one line a key, see docs/trust.md\n"
 
 
 def trust_files(people: Iterable[Person], signers: Iterable[Signer]) -> dict[str, bytes]:
@@ -115,6 +118,99 @@ def add_key(
     files[SIGNERS_FILE] = _with_line(files[SIGNERS_FILE], signer.line)
     message = f"Trust: key {fingerprint(key)} speaks for {email}"
     return _commit(platform, files, head, message, author)
+
+
+def revoke_key(
+    platform: Platform,
+    key: str,
+    *,
+    since: datetime,
+    reason: str,
+    now: datetime,
+    author: str = PLATFORM_EMAIL,
+) -> str:
+    """Make a key void, and doubt what it signed from ``since`` on; returns the commit.
+
+    ``key`` is its fingerprint or its public line. ``since`` may be moved back later, never on:
+    what was in doubt stays so.
+
+    Raises:
+        RefusedError: the trust root holds no such key, or the key is in doubt from earlier on.
+        UsageError: ``since`` is yet to come, or the reason is empty.
+    """
+    if since > now:
+        raise UsageError(f"--since {moment_text(since)} is yet to come: a revoked key is void now")
+    if not reason.strip():
+        raise UsageError("--reason: say why, for those who read it later")
+    head = platform.config.head()
+    files = _files(platform, head)
+    root = read_root(files, head)
+    name = fingerprint(_known(root, key).key)
+    if (before := root.revoked.get(name)) is not None:
+        if before.since <= since:
+            return head
+        reason = before.reason
+    revoked = {**root.revoked, name: Revocation(fingerprint=name, since=since, reason=reason)}
+    files[REVOKED_FILE] = revoked_text(revoked.values())
+    return _commit(platform, files, head, f"Trust: key {name} is void", author)
+
+
+def end_key(
+    platform: Platform,
+    key: str,
+    *,
+    at: datetime,
+    now: datetime,
+    author: str = PLATFORM_EMAIL,
+) -> str:
+    """Let a key count only before a moment; returns the commit.
+
+    What it signed before stays good. The moment may be moved nearer, never off.
+
+    Raises:
+        RefusedError: the trust root holds no such key, or it ends earlier already.
+        UsageError: ``at`` is over, so that approvals that wait now would lose their signature.
+    """
+    if at < now:
+        raise UsageError(
+            f"--at {moment_text(at)} is over: name a moment to come, or `mlops trust revoke-key`"
+        )
+    head = platform.config.head()
+    files = _files(platform, head)
+    signer = _known(read_root(files, head), key)
+    if signer.valid_before is not None and signer.valid_before <= at:
+        return head
+    own, ended = public_line(signer.key), replace(signer, valid_before=at).line
+    lines = files[SIGNERS_FILE].decode("ascii").split("\n")
+    text = "\n".join(ended if own in line and line[:1] != "#" else line for line in lines)
+    files[SIGNERS_FILE] = text.encode("ascii")
+    message = f"Trust: key {fingerprint(signer.key)} ends {moment_text(at)}"
+    return _commit(platform, files, head, message, author)
+
+
+def _known(root: TrustRoot, key: str) -> Signer:
+    """Find a key of the trust root by its fingerprint or its public line."""
+    text = key.strip()
+    wanted = text if text.startswith("SHA256:") else fingerprint(read_public_line(text))
+    for signer in root.signers.values():
+        if fingerprint(signer.key) == wanted:
+            return signer
+    raise RefusedError(
+        "E_KEY_UNKNOWN", f"no key {wanted} is in {SIGNERS_FILE}: `mlops trust check` lists them"
+    )
+
+
+def revoked_text(revocations: Iterable[Revocation]) -> bytes:
+    """The text of `revoked.yml`."""
+    lines = ["format: 1", "keys:"]
+    for each in sorted(revocations, key=lambda one: (one.since, one.fingerprint)):
+        lines += [
+            f'  - fingerprint: "{each.fingerprint}"',
+            f'    since: "{moment_text(each.since)}"',
+            # A JSON text is a YAML text too.
+            f"    reason: {json.dumps(each.reason)}",
+        ]
+    return ("\n".join(lines) + "\n").encode("ascii")
 
 
 def check(platform: Platform, *, now: datetime) -> dict[str, Any]:

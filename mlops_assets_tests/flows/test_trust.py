@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from mlops_assets.domain.errors import MlopsError, RefusedError, UsageError
+from mlops_assets.domain.signature import fingerprint
 from mlops_assets.flows.ledger import trust_at
-from mlops_assets.flows.trust import add_key, add_person, check
+from mlops_assets.flows.trust import add_key, add_person, check, end_key, revoke_key
 from mlops_assets_tests.fakes.release import (
     ENGINEER,
     MANAGER,
@@ -163,6 +164,89 @@ def test_a_check_survives_signatures_that_are_gone_or_changed(home):
     assert check(home.platform, now=home.now)["doubtful"] == []
     del home.ledger.files[name]
     assert check(home.platform, now=home.now)["doubtful"] == []
+
+
+def revoke(home, key, **changes):
+    said = {"since": home.now - timedelta(hours=1), "reason": "stolen", "now": home.now}
+    return revoke_key(home.platform, key, **(said | changes))
+
+
+@pytest.mark.parametrize("named", ["its public line", "its fingerprint"])
+def test_a_revoked_key_opens_nothing_and_what_it_signed_is_listed(home, named):
+    made = home.create()
+    assert home.approve(made, "registry", ENGINEER).accepted
+    line = keys_of(ENGINEER).public_line
+    revoke(home, line if named == "its public line" else fingerprint(signer(ENGINEER).key))
+    with pytest.raises(RefusedError, match=r"was revoked on .*: stolen"):
+        trust_at(home.git).signer(signer(ENGINEER).key, home.now)
+    with pytest.raises(RefusedError, match="was revoked"):
+        home.promote(made, "registry")
+    told = check(home.platform, now=home.now)
+    assert [each["release"] for each in told["doubtful"]] == [made]
+
+
+def test_a_revocation_is_written_once_and_keeps_the_others(home):
+    revoke(home, keys_of(ENGINEER).public_line, reason='a "laptop": \u00fcber, # lost')
+    head = home.git.head()
+    assert revoke(home, keys_of(ENGINEER).public_line, reason="again") == head
+    revoke(home, keys_of(MANAGER).public_line)
+    revoked = trust_at(home.git).revoked
+    assert {each.reason for each in revoked.values()} == {
+        'a "laptop": \u00fcber, # lost',
+        "stolen",
+    }
+
+
+def test_a_doubt_may_begin_earlier_and_never_later(home):
+    key = keys_of(ENGINEER).public_line
+    revoke(home, key)
+    earlier = home.now - timedelta(days=3)
+    revoke(home, key, since=earlier, reason="found out")
+    (found,) = trust_at(home.git).revoked.values()
+    assert (found.since, found.reason) == (earlier, "stolen")
+    head = home.git.head()
+    assert revoke(home, key, since=home.now) == head
+
+
+def test_what_cannot_be_revoked_says_why(home):
+    with pytest.raises(RefusedError, match=r"`mlops trust check` lists them"):
+        revoke(home, "SHA256:" + "A" * 43)
+    with pytest.raises(RefusedError, match="not ssh-ed25519"):
+        revoke(home, "my key")
+    with pytest.raises(UsageError, match="is yet to come"):
+        revoke(home, keys_of(ENGINEER).public_line, since=home.now + timedelta(seconds=1))
+    with pytest.raises(UsageError, match="say why"):
+        revoke(home, keys_of(ENGINEER).public_line, reason=" ")
+
+
+def end(home, key=None, **passed):
+    at = home.now + timedelta(**passed)
+    return end_key(home.platform, key or keys_of(MANAGER).public_line, at=at, now=home.now)
+
+
+def test_a_key_that_ends_signs_until_then_and_stays_good_for_what_it_signed(home):
+    head = home.git.head()
+    assert end(home, days=1) != head
+    made = home.tested()
+    assert home.approve(made, "production", MANAGER).accepted
+    home.promote(made, "production")
+    home.tick(days=2)
+    with pytest.raises(RefusedError, match="was valid only before"):
+        trust_at(home.git).signer(signer(MANAGER).key, home.now)
+    assert check(home.platform, now=home.now)["problems"] == []
+    others = {each.principal for each in trust_at(home.git).signers.values()}
+    assert others == {ENGINEER, MANAGER, "author@co.example", VIEWER}
+
+
+def test_an_end_may_come_nearer_and_never_go(home):
+    end(home, days=9)
+    head = home.git.head()
+    assert end(home, days=10) == head
+    assert end(home, days=8) != head
+    with pytest.raises(UsageError, match="is over"):
+        end(home, seconds=-1)
+    with pytest.raises(RefusedError, match=r"`mlops trust check` lists them"):
+        end(home, "SHA256:" + "A" * 43, days=1)
 
 
 def test_a_broken_root_is_told_in_one_problem(home):
