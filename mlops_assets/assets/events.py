@@ -19,6 +19,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
+from mlops_assets.assets.event_log import keep_open
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -152,6 +154,7 @@ class EventWriter:
         context: dg.AssetExecutionContext | dg.OpExecutionContext,
         only: Iterable[CircuitKey] | None = None,
     ) -> None:
+        keep_open(context.instance, context.run.run_id)
         self._context = context
         self._only = None if only is None else {str(key) for key in only}
         self._known: dict[tuple[str, str], frozenset[str]] = {}
