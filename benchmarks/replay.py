@@ -23,7 +23,7 @@ import polars as pl
 from benchmarks.figure import Figure
 from benchmarks.real_readings import READINGS
 from mlops_assets.domain.identifiers import sha256
-from mlops_assets.domain.quarantine import standing
+from mlops_assets.domain.quarantine_log import standing
 from mlops_assets.flows.plan import config_at
 from mlops_assets.flows.readings import ingest
 from mlops_assets.resources import initialise, open_platform

@@ -21,6 +21,7 @@ from mlops_assets.domain.identifiers import digest_of
 from mlops_assets.domain.readings import CircuitReadings, IngestReport, RawFile
 from mlops_assets.domain.source import HISTORIAN
 from mlops_assets.flows import readings as flow
+from mlops_assets.flows.circuit_readings import circuit_readings as shares_of
 from mlops_assets.flows.historian import unreachable
 from mlops_assets.flows.training_data import trained_until
 from mlops_assets.ports import Platform
@@ -143,7 +144,7 @@ def circuit_readings_facts(
     platform: Platform, config: Config, data_now: datetime
 ) -> Iterator[Fact]:
     """Tell every circuit's share of the table."""
-    for key, share in flow.circuit_readings(platform.lake, config.circuits).items():
+    for key, share in shares_of(platform.lake, config.circuits).items():
         yield circuit_readings_fact(config.circuits[key], share, data_now)
 
 
@@ -216,6 +217,7 @@ def _slice(report: IngestReport) -> Mapping[str, object]:
         "quarantined": report.rows_quarantined,
         "restated": report.rows_restated,
         "reasons": dict(report.reasons),
+        "added": list(report.added[:20]),
         "files": list(report.files[:20]),
     }
 

@@ -1,4 +1,4 @@
-"""Arrivals: the rows of one slice, judged one by one, and what they do to the table.
+"""Arrivals: the rows of one slice, judged one by one, and the columns of the tables they go to.
 
 Rows that cannot be used are quarantined with the first of `REASONS` that holds. Of several rows
 for one key the last arrival wins, in the order of files and then of rows; a feature that a row
@@ -84,21 +84,6 @@ class LastArrivals:
     repeated: int
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The table's rows after an arrival. ``changed`` has one row a changed cell.
-
-    The value of a withdrawn row changed to none.
-    """
-
-    rows: pl.DataFrame
-    inserted: int
-    updated: int
-    unchanged: int
-    changed: pl.DataFrame
-    withdrawn: int = 0
-
-
 def judge(
     rows: pl.DataFrame,
     circuits: Mapping[CircuitKey, Circuit],
@@ -133,7 +118,8 @@ def judge(
         "bad_value": value.is_null(),
         "bad_unit": pl.col("reason") == "bad_unit",
         "infinite": ~value.is_finite(),
-        "future": moment > latest,
+        # Rows that are read again are judged by the clock of then (`addition.rows_again`).
+        "future": (pl.col("reason") == "future") | (moment > latest),
         "off_grid": ~_on_grid(sorted({circuit.spec.timezone for circuit in circuits.values()})),
         "out_of_range": ~by_hand & ((value < pl.col("_minimum")) | (value > pl.col("_maximum"))),
         "wrong_sign": ~by_hand
@@ -219,73 +205,6 @@ def last_arrivals(rows: pl.DataFrame) -> LastArrivals:
     last = several.unique(keys, keep="last", maintain_order=True).drop("_arrival")
     single = rows.join(repeated_keys, on=keys, how="anti")
     return LastArrivals(pl.concat([single, last], how="vertical"), *counts)
-
-
-def merge(
-    before: pl.DataFrame, arrived: pl.DataFrame, withdrawn: pl.DataFrame | None = None
-) -> Merged:
-    """Put arrived rows, one a key, over the rows that were there; both have the same columns.
-
-    ``withdrawn`` names keys whose rows are taken away; none of them may be an arrived one.
-    """
-    import polars as pl
-
-    keys = list(KEY)
-    cells = ["value", *feature_columns(before.columns)]
-    taken = before.clear()
-    if withdrawn is not None:
-        taken = before.join(withdrawn.select(keys), on=keys, how="semi")
-        before = before.join(withdrawn.select(keys), on=keys, how="anti")
-    joined = arrived.join(
-        before.select(*keys, *cells, pl.lit(value=True).alias("_was")),
-        on=keys,
-        how="left",
-        suffix="_old",
-    ).with_columns(pl.coalesce(name, f"{name}_old").alias(name) for name in cells)
-    is_new = pl.col("_was").is_null()
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_old")) for name in cells)
-    new = joined.filter(is_new)
-    updated = joined.filter(~is_new & differs)
-    written = pl.concat([new, updated]).select(before.columns)
-    rows = pl.concat([before.join(updated, on=keys, how="anti"), written])
-    return Merged(
-        rows=rows,
-        inserted=len(new),
-        updated=len(updated),
-        unchanged=len(arrived) - len(new) - len(updated),
-        changed=_changed_cells(updated, taken, cells),
-        withdrawn=len(taken),
-    )
-
-
-def restatements(
-    changed: pl.DataFrame, trained_until: Mapping[CircuitKey, datetime]
-) -> pl.DataFrame:
-    """Return the changed cells that some training set already holds.
-
-    ``trained_until`` is the end, exclusive, of what each circuit's training data cover. A cell that
-    was empty before is none: nothing learned from it.
-    """
-    import polars as pl
-
-    ends = pl.DataFrame(
-        {
-            "plant_id": [key.plant_id for key in trained_until],
-            "circuit_id": [key.circuit_id for key in trained_until],
-            "_end": list(trained_until.values()),
-        },
-        schema={
-            "plant_id": pl.String,
-            "circuit_id": pl.String,
-            "_end": pl.Datetime("us", "UTC"),
-        },
-    )
-    return (
-        changed.join(ends, on=["plant_id", "circuit_id"])
-        .filter(pl.col("timestamp") < pl.col("_end"), pl.col("old_value").is_not_null())
-        .drop("_end")
-        .sort([*KEY, "column"])
-    )
 
 
 def check_rows(rows: pl.DataFrame, features: Iterable[str]) -> None:
@@ -389,28 +308,3 @@ def _on_grid(zones: Iterable[str]) -> pl.Expr:
         ),
     )
     return wall % pl.col("_step") == 0
-
-
-def _changed_cells(updated: pl.DataFrame, taken: pl.DataFrame, cells: list[str]) -> pl.DataFrame:
-    import polars as pl
-
-    parts = [
-        updated.filter(pl.col(name).ne_missing(pl.col(f"{name}_old"))).select(
-            *KEY,
-            pl.lit(name).alias("column"),
-            pl.col(f"{name}_old").alias("old_value"),
-            pl.col(name).alias("new_value"),
-            "source",
-        )
-        for name in cells
-    ]
-    parts.append(
-        taken.select(
-            *KEY,
-            pl.lit("value").alias("column"),
-            pl.col("value").alias("old_value"),
-            pl.lit(None, dtype=pl.Float64).alias("new_value"),
-            "source",
-        )
-    )
-    return pl.concat(parts).sort([*KEY, "column"])

@@ -9,6 +9,7 @@ The quarantine is a log that only grows. The state of a row says what it tells:
 | cleared | it is one after all: its neighbours came, or another value did |
 | released | a person: this value of this hour is a reading, whatever the contract says |
 | withheld | a person: it is none; the newest of the two words of people counts |
+| known | a circuit's rows of one file and slice were read again: the catalogue names it now |
 
 What is told of one hour is numbered. `settle` turns the rows of a slice, and what lies around them,
 into readings, withdrawals and entries of this log; it depends on what arrived, not on the slices.
@@ -20,9 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.arrivals import QUARANTINE_COLUMNS, log_schema
 from mlops_assets.domain.contract import RULES, reach, verdicts
-from mlops_assets.domain.identifiers import CircuitKey, digest_of
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.quarantine_log import decisions, filled, newest, numbers, parsed
 from mlops_assets.domain.readings import FIXED, KEY
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 WITHHELD = "withheld"
 # More windows than this are read as one.
 _MOST_WINDOWS = 20
-_STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,40 +120,6 @@ def settle(
     )
 
 
-def standing(log: pl.DataFrame) -> pl.DataFrame:
-    """Return what is in quarantine now: refused rows that nobody released, and held hours."""
-    import polars as pl
-
-    known = parsed(log)
-    said = _decisions(known).filter(pl.col("_released")).select(*KEY, "value")
-    refused = log.filter(pl.col("state").fill_null("refused") == "refused")
-    free = parsed(refused).join(said, on=[*KEY, "value"], how="semi")
-    held = _newest(known).filter(pl.col("state") == "held")
-    names = [name for name in QUARANTINE_COLUMNS if name in log.columns]
-    kept = refused.join(
-        free.select("file", "row", "slice"), on=["file", "row", "slice"], how="anti"
-    )
-    return pl.concat([kept.select(names), _written(held).select(names)]).sort(
-        "plant_id", "circuit_id", "timestamp", "file", "row", nulls_last=True
-    )
-
-
-def last_stuck(held: pl.DataFrame) -> dict[tuple[str, str], datetime]:
-    """Return the newest hour of each circuit that is held back as stuck."""
-    import polars as pl
-
-    stuck = parsed(held.filter(pl.col("reason") == "stuck"))
-    newest = stuck.group_by("plant_id", "circuit_id").agg(pl.col("timestamp").max())
-    return {(plant, circuit): stamp for plant, circuit, stamp in newest.iter_rows()}
-
-
-def released(log: pl.DataFrame) -> pl.DataFrame:
-    """Return the keys and values that people took for readings."""
-    import polars as pl
-
-    return _decisions(parsed(log)).filter(pl.col("_released")).select(*KEY, "value")
-
-
 def decided(
     rows: pl.DataFrame, log: pl.DataFrame, *, state: str, by: str, note: str
 ) -> pl.DataFrame:
@@ -164,10 +130,10 @@ def decided(
     """
     import polars as pl
 
-    numbers = _numbers(parsed(log))
-    return _filled(
+    told = numbers(parsed(log))
+    return filled(
         rows.unique([*KEY, "value"], maintain_order=True)
-        .join(numbers, on=list(KEY), how="left")
+        .join(told, on=list(KEY), how="left")
         .select(
             *KEY,
             "value",
@@ -190,7 +156,7 @@ def _last_words(
     import polars as pl
 
     entries = parsed(log)
-    told = _newest(entries)
+    told = newest(entries)
     cells = [
         pl.col("cells").str.json_path_match(f"$.{name}").cast(pl.Float64, strict=False).alias(name)
         for name in features
@@ -214,11 +180,11 @@ def _last_words(
         pl.col("reason").alias("_was_reason"),
         pl.col("state").alias("_was"),
     )
-    said = _decisions(entries).select(*KEY, "value", "_released")
+    said = decisions(entries).select(*KEY, "value", "_released")
     return (
         first.join(was, on=list(KEY), how="left")
         .join(said, on=[*KEY, "value"], how="left")
-        .join(_numbers(entries), on=list(KEY), how="left")
+        .join(numbers(entries), on=list(KEY), how="left")
         .sort(KEY)
     )
 
@@ -308,7 +274,7 @@ def _entries(judged: pl.DataFrame, features: list[str]) -> pl.DataFrame:
         if features
         else pl.lit(None, dtype=pl.String).alias("cells")
     )
-    return _filled(
+    return filled(
         news.select(
             *KEY,
             "value",
@@ -323,70 +289,6 @@ def _entries(judged: pl.DataFrame, features: list[str]) -> pl.DataFrame:
             cells,
         )
     )
-
-
-def parsed(log: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that have a time and a value, with both as such."""
-    import polars as pl
-
-    return log.with_columns(
-        pl.col("timestamp")
-        .str.to_datetime(_STAMP, time_unit="us", strict=False)
-        .dt.replace_time_zone("UTC"),
-        pl.col("value").cast(pl.Float64, strict=False),
-    ).filter(pl.col("timestamp").is_not_null() & pl.col("value").is_not_null())
-
-
-def _newest(known: pl.DataFrame) -> pl.DataFrame:
-    """Return the newest word of the contract on each hour."""
-    import polars as pl
-
-    states = known.filter(pl.col("state").is_in(["held", "cleared"])).sort("number")
-    return states.unique(list(KEY), keep="last", maintain_order=True)
-
-
-def _decisions(known: pl.DataFrame) -> pl.DataFrame:
-    """Return the newest word of people on each value."""
-    import polars as pl
-
-    states = known.filter(pl.col("state").is_in(["released", "withheld"])).sort("number")
-    newest = states.unique([*KEY, "value"], keep="last", maintain_order=True)
-    return newest.with_columns((pl.col("state") == "released").alias("_released"))
-
-
-def _numbers(known: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    return known.group_by(list(KEY)).agg(pl.col("number").max().alias("_number"))
-
-
-def _written(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows with time and value as the log writes them."""
-    import polars as pl
-
-    return rows.with_columns(
-        pl.col("timestamp").dt.strftime(_STAMP), pl.col("value").cast(pl.String)
-    )
-
-
-def _filled(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows as the log holds them, without their slice."""
-    import polars as pl
-
-    schema = {name: kind for name, kind in log_schema("quarantine").items() if name != "slice"}
-    return _written(rows).select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name)
-        for name, kind in schema.items()
-    )
-
-
-def with_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of the log each with an id, which people name it by."""
-    import polars as pl
-
-    named = rows.select("plant_id", "circuit_id", "timestamp", "value", "reason", "file", "row")
-    ids = [f"q-{digest_of(list(row))[:10]}" for row in named.iter_rows()]
-    return rows.with_columns(pl.Series("id", ids, dtype=pl.String))
 
 
 def contracted(circuits: Iterable[Circuit]) -> frozenset[CircuitKey]:

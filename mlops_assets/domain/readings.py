@@ -52,6 +52,7 @@ class IngestReport:
     ``refused`` names files that could not be used at all, each counted as one row read and
     quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out.
     ``tables`` counts the new rows of each SQL table, ``unreachable`` says why one was not read.
+    ``added`` names circuits and features of which files were read again.
     """
 
     rows_read: int = 0
@@ -70,6 +71,7 @@ class IngestReport:
     unknown_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Two slices as one."""
@@ -91,6 +93,7 @@ class IngestReport:
             unknown_columns={**self.unknown_columns, **other.unknown_columns},
             tables={**self.tables, **other.tables},
             unreachable={**self.unreachable, **other.unreachable},
+            added=(*self.added, *other.added),
         )
 
 

@@ -18,7 +18,7 @@ from mlops_assets.domain.slice import FileFact, Part
 from mlops_assets.flows.contract import judge, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     import polars as pl
@@ -74,7 +74,11 @@ class Arrival:
     def days_first(self, facts: Iterable[FileFact]) -> frozenset[str]:
         """Return the files to be read again with the day first: others of their folder say so."""
         unclear = [fact.path for fact in facts if fact.order is None]
-        orders = {folder: self._order_in(folder) for folder in {_folder(path) for path in unclear}}
+        beside = {_folder(path): path for path in unclear}
+        orders = {
+            folder: proved_order(self.zone, path, self.zone.files())
+            for folder, path in beside.items()
+        }
         return frozenset(path for path in unclear if orders[_folder(path)] == "day")
 
     def settle(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Part]:
@@ -100,17 +104,18 @@ class Arrival:
             features=tuple(feature_columns(entering.columns)),
         )
 
-    def _order_in(self, folder: str) -> DateOrder | None:
-        """The order of dates that files of a folder prove, the newest first."""
-        beside = [file for file in self.zone.files() if _folder(file.path) == folder]
-        for other in beside[::-1][:_SIBLINGS]:
-            try:
-                dates = parse(other.path, self.zone.read(other), ()).dates
-            except DataError:
-                continue
-            if dates == "day" or dates == "month":  # noqa: PLR1714 so that types narrow
-                return dates
-        return None
+
+def proved_order(zone: LandingZone, path: str, files: Sequence[RawFile]) -> DateOrder | None:
+    """The order of dates that files of a file's folder prove, the newest first."""
+    beside = [file for file in files if _folder(file.path) == _folder(path)]
+    for other in sorted(beside, key=lambda file: file.path, reverse=True)[:_SIBLINGS]:
+        try:
+            dates = parse(other.path, zone.read(other), ()).dates
+        except DataError:
+            continue
+        if dates == "day" or dates == "month":  # noqa: PLR1714 so that types narrow
+            return dates
+    return None
 
 
 def table_rows(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -8,9 +8,10 @@ learns first what a slice takes out of the table, so that a row is never in neit
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_assets.domain import arrivals
+from mlops_assets.domain import arrivals, quarantine_log
 from mlops_assets.domain import quarantine as rules
 from mlops_assets.domain.arrivals import RELEASABLE, fixed_schema, log_schema
 from mlops_assets.domain.identifiers import CircuitKey
@@ -50,7 +51,7 @@ def judge(
         return judged
     stamps = refused["timestamp"].str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC")
     asked = refused.select("plant_id", "circuit_id", stamps)
-    released = rules.released(log_around(lake, asked, config.circuits, slice_id))
+    released = quarantine_log.released(log_around(lake, asked, config.circuits, slice_id))
     if released.is_empty():
         return judged
     return arrivals.judge(rows, config.circuits, now, released)
@@ -118,6 +119,24 @@ def _near(
         for start, end in rules.windows(keys, circuits)
     ]
     return pl.concat([empty, *parts], how="diagonal")
+
+
+def before_slice(lake: Known, keys: pl.DataFrame, slice_id: str) -> pl.DataFrame:
+    """The readings of keys before this slice."""
+    import polars as pl
+
+    empty = pl.DataFrame(schema=fixed_schema())
+    version = lake.readings.merged(slice_id)
+    if keys.is_empty() or not lake.readings.exists() or version == 0:
+        return empty
+    first, last = keys["timestamp"].min(), keys["timestamp"].max()
+    rows = lake.readings.read(
+        start=first,  # type: ignore[arg-type]  # a moment: the column is of moments
+        end=last + timedelta(microseconds=1),  # type: ignore[operator,arg-type]
+        circuits=_circuits(keys),
+        version=None if version is None else version - 1,
+    )
+    return rows.join(keys, on=KEY, how="semi")
 
 
 def _circuits(rows: pl.DataFrame) -> frozenset[CircuitKey]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.domain import quarantine as rules
+from mlops_assets.domain import quarantine_log
 from mlops_assets.domain.arrivals import RELEASABLE, fixed_schema
 from mlops_assets.domain.contract import RULES
 from mlops_assets.domain.errors import UsageError
@@ -61,9 +62,9 @@ def listed(lake: Lake, choice: Choice, *, reasons: Sequence[str] = ()) -> pl.Dat
     """Return what is in quarantine now, each row with its id, newest last."""
     import polars as pl
 
-    rows = rules.standing(
+    rows = quarantine_log.standing(
         lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
-    ).pipe(rules.with_ids)
+    ).pipe(quarantine_log.with_ids)
     if reasons:
         rows = rows.filter(pl.col("reason").str.split(":").list.first().is_in(list(reasons)))
     if choice.ids:
@@ -79,7 +80,7 @@ def words(lake: Lake, choice: Choice) -> pl.DataFrame:
 
     log = lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
     said = log.filter(pl.col("state").is_in(["released", "withheld"]))
-    return said.sort("plant_id", "circuit_id", "timestamp", "number").pipe(rules.with_ids)
+    return said.sort("plant_id", "circuit_id", "timestamp", "number").pipe(quarantine_log.with_ids)
 
 
 def release(
@@ -110,7 +111,9 @@ def release(
         able = held.filter(pl.col("reason").is_in(TAKEN)).join(
             frame(config.circuits), on=["plant_id", "circuit_id"], how="semi"
         )
-        taken = rules.parsed(able).join(_stored(lake, rules.parsed(able)), on=KEY, how="anti")
+        taken = quarantine_log.parsed(able).join(
+            _stored(lake, quarantine_log.parsed(able)), on=KEY, how="anti"
+        )
         refused = held.join(taken.select("id"), on="id", how="anti").with_columns(
             reason=pl.when(pl.col("id").is_in(able["id"].to_list()))
             .then(pl.lit("has_reading"))
@@ -174,10 +177,10 @@ def _pending(lake: Lake, choice: Choice) -> pl.DataFrame:
     import polars as pl
 
     log = lake.quarantine.read(choice.circuits, start=choice.start, end=choice.end)
-    said = rules.released(log)
+    said = quarantine_log.released(log)
     if said.is_empty():
-        return rules.parsed(log).clear()
-    told = rules.parsed(log).filter(pl.col("state").is_in(["refused", "cleared"]))
+        return quarantine_log.parsed(log).clear()
+    told = quarantine_log.parsed(log).filter(pl.col("state").is_in(["refused", "cleared"]))
     told = told.join(said, on=[*KEY, "value"], how="semi").join(
         _stored(lake, said), on=KEY, how="anti"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.arrivals import restatements
+from mlops_assets.domain.addition import known_entries
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.freshness import (
     KEYS_CHECKED,
@@ -23,9 +23,11 @@ from mlops_assets.domain.freshness import (
 )
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
-from mlops_assets.domain.quarantine import last_stuck, standing
-from mlops_assets.domain.readings import KEY, CircuitReadings, IngestReport, missing_steps
+from mlops_assets.domain.merging import restatements
+from mlops_assets.domain.readings import KEY, IngestReport
+from mlops_assets.flows.addition import Again, Zones, as_known, take_up
 from mlops_assets.flows.arrival import Arrival, Before, quarantine_entries
+from mlops_assets.flows.circuit_readings import circuit_readings
 from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
 from mlops_assets.flows.upkeep import reopen_lost, tidy_when_due
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mlops_assets.domain.circuit import Circuit, Config
+    from mlops_assets.domain.addition import Addition
+    from mlops_assets.domain.circuit import Config
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.slice import FileFact
     from mlops_assets.ports import (
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
         Progress,
         TrainingDataStore,
     )
+
+
+_SHOWN = 5
 
 
 def ingest(
@@ -71,24 +77,32 @@ def ingest(
         files = zone.files()
         report = IngestReport()
         etl = _Etl(lake, config, zone, now, trained_until(), progress)
+        again = etl if landing is None else replace(etl, zone=Zones.of(landing, lake.landing))
+        present = files if landing is None else again.zone.files()
         before = lake.readings.version() if lake.readings.exists() else 0
         reopen_lost(lake, progress)
         reopened, absent = lake.journal.reopened(), list[str]()
-        for slice_id, members in lake.journal.pending().items():
-            if missing := set(members) - set(files):
+        as_then = replace(etl, config=as_known(lake, config))
+        for slice_id, record in lake.journal.pending().items():
+            addition = record.addition
+            members = record.files if addition is None else [each.file for each in addition.files]
+            if missing := set(members) - set(files if addition is None else present):
                 absent += [file.path for file in missing if slice_id in reopened]
             if not missing:
-                report += etl.run(slice_id, members)
+                report += again.add(addition) if addition else as_then.run(slice_id, members)
             elif slice_id in reopened:
                 continue
             elif (version := lake.readings.merged(slice_id)) is not None:
                 lake.journal.confirm(slice_id, version)
             else:
                 lake.journal.withdraw(slice_id)
+        added = take_up(lake, config, present, again.add, etl.say)
+        if added is not None:
+            report += added
         confirmed = lake.journal.confirmed()
         if waiting := [file for file in files if file not in confirmed]:
             slice_id = slice_id_of(waiting)
-            lake.journal.intend(slice_id, waiting)
+            lake.journal.intend(slice_id, waiting, at=now)
             report += etl.run(slice_id, waiting)
         tidy_when_due(lake, before, now=now)
         if absent:
@@ -167,24 +181,59 @@ class _Etl:
     def run(self, slice_id: str, files: Sequence[RawFile]) -> IngestReport:
         """Read, judge, merge, record, confirm; each step may be repeated."""
         ordered = sorted(files, key=lambda file: file.path)
-        rules = Arrival(
+        if self.progress is not None:
+            self.progress.begin("reading raw files", len(files))
+        with self.lake.engine.arrive(self._rules(slice_id), ordered, self._heard) as arrived:
+            return self._store(slice_id, files, arrived)
+
+    def add(self, addition: Addition) -> IngestReport:
+        """Read files again for what was added, and do the same."""
+        slice_id = addition.slice_id
+        if slice_id in self.lake.journal.made():
+            return IngestReport()
+        if slice_id not in self.lake.journal.pending():
+            self.lake.journal.intend(slice_id, (), at=self.now, addition=addition)
+        self.say(f"read again for {_few(addition.names)}: {len(addition.files)} raw files")
+        if self.progress is not None:
+            self.progress.begin("reading raw files again", len(addition.files))
+        rules = Again(
+            rules=self._rules(slice_id),
+            addition=addition,
+            history=tuple(self.lake.journal.history()),
+        )
+        files = [then.file for then in addition.files]
+        with self.lake.engine.arrive(rules, files, self._heard) as arrived:
+            report = self._store(slice_id, files, arrived, known_entries(addition))
+        return replace(report, added=addition.names)
+
+    def say(self, line: str) -> None:
+        """Tell whoever listens."""
+        if self.progress is not None:
+            self.progress.say(line)
+
+    def _rules(self, slice_id: str) -> Arrival:
+        return Arrival(
             config=self.config,
             before=Before(self.lake.readings, self.lake.quarantine),
             zone=self.zone,
             now=self.now,
             slice_id=slice_id,
         )
-        if self.progress is not None:
-            self.progress.begin("reading raw files", len(files))
-        with self.lake.engine.arrive(rules, ordered, self._heard) as arrived:
-            return self._store(slice_id, files, arrived)
 
-    def _store(self, slice_id: str, files: Sequence[RawFile], arrived: Arrived) -> IngestReport:
+    def _store(
+        self,
+        slice_id: str,
+        files: Sequence[RawFile],
+        arrived: Arrived,
+        more: pl.DataFrame | None = None,
+    ) -> IngestReport:
         import polars as pl
 
         part = arrived.part
         refused = {fact.path: fact.refused for fact in arrived.facts if fact.refused}
         entries = quarantine_entries(part, arrived.facts)
+        if more is not None:
+            entries = pl.concat([entries, more])
         told = entries.filter(pl.col("state") == "refused")
         counts = Counter(_counted(told["reason"].to_list())) + Counter(part.held)
         report = IngestReport(
@@ -219,7 +268,11 @@ class _Etl:
             )
             report += done
             logs |= merged_logs
-        self.lake.journal.confirm(slice_id, version, logs=logs)
+        left: dict[str, list[str]] = {}
+        for fact in arrived.facts:
+            for name in fact.unknown_columns:
+                left.setdefault(name, []).append(fact.path)
+        self.lake.journal.confirm(slice_id, version, logs=logs, left_out=left)
         return report
 
     def _heard(self, fact: FileFact) -> None:
@@ -288,49 +341,9 @@ def data_now(kind: Literal["init", "demo"], lake: Lake, now: datetime) -> dateti
     return datetime.combine(newest.date() + timedelta(days=1), time(), UTC)
 
 
-def circuit_readings(
-    lake: Lake, circuits: Mapping[CircuitKey, Circuit]
-) -> dict[CircuitKey, CircuitReadings]:
-    """Each circuit's share of the table; a circuit without readings has none."""
-    rows = {
-        (plant, circuit): (count, first, last)
-        for plant, circuit, count, first, last in lake.readings.summary().iter_rows()
-    }
-    ids = ["plant_id", "circuit_id"]
-    held = standing(lake.quarantine.read(circuits))
-    quarantined = _per_circuit(held, ids)
-    reasons, stuck = _reasons(held), last_stuck(held)
-    restated = _per_circuit(lake.restatements.read(circuits), [*ids, "timestamp", "slice"])
-    shares = {}
-    for key, circuit in circuits.items():
-        name = (key.plant_id, key.circuit_id)
-        count, first, last = rows.get(name, (0, None, None))
-        shares[key] = CircuitReadings(
-            rows=count,
-            first_timestamp=first,
-            last_timestamp=last,
-            gaps=missing_steps(first, last, count, circuit.spec.step),
-            quarantined=quarantined[name],
-            restated=restated[name],
-            reasons=reasons.get(name, {}),
-            stuck_until=stuck.get(name),
-        )
-    return shares
-
-
-def _reasons(held: pl.DataFrame) -> dict[tuple[str, str], dict[str, int]]:
-    counts = held.group_by("plant_id", "circuit_id", "reason").len().sort("reason")
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for plant, circuit, reason, count in counts.iter_rows():
-        found.setdefault((plant, circuit), {})[reason] = count
-    return found
-
-
-def _per_circuit(rows: pl.DataFrame, columns: list[str]) -> Counter[tuple[str, str]]:
-    if len(columns) > len(("plant_id", "circuit_id")):
-        rows = rows.unique(columns)
-    counts = rows.group_by("plant_id", "circuit_id").len()
-    return Counter({(plant, circuit): count for plant, circuit, count in counts.iter_rows()})
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _counted(reasons: Sequence[str]) -> dict[str, int]:

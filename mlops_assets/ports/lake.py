@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from mlops_assets.domain.addition import Addition, Catalogue, SliceRecord
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.ports.engine import LakeEngine
@@ -38,19 +39,44 @@ class IngestJournal(Protocol):
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
 
-    def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
-        """Say what the next merge will hold."""
+    def intend(
+        self,
+        slice_id: str,
+        files: Sequence[RawFile],
+        *,
+        at: datetime | None = None,
+        addition: Addition | None = None,
+    ) -> None:
+        """Say what the next merge will hold; an ``addition`` reads files of others again."""
 
-    def pending(self) -> Mapping[str, Sequence[RawFile]]:
+    def pending(self) -> Mapping[str, SliceRecord]:
         """Intents not yet confirmed, by slice id."""
+
+    def history(self) -> Sequence[SliceRecord]:
+        """Confirmed slices in the order in which they were merged."""
+
+    def catalogue(self) -> Catalogue | None:
+        """What confirmed slices were read with; None where that was never said."""
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Say what confirmed slices were read with, or read again for."""
 
     def made(self) -> Mapping[str, Mapping[str, int]]:
         """By confirmed slice, the version of each table that holds a part of it."""
 
     def confirm(
-        self, slice_id: str, delta_version: int | None, *, logs: Mapping[str, int] | None = None
+        self,
+        slice_id: str,
+        delta_version: int | None,
+        *,
+        logs: Mapping[str, int] | None = None,
+        left_out: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Close an intent; repeating it changes nothing. ``logs`` are the row logs' versions."""
+        """Close an intent; repeating it changes nothing.
+
+        ``logs`` are the row logs' versions, ``left_out`` the files that have a column which no one
+        named, by column.
+        """
 
     def reopen(self, slice_id: str) -> None:
         """Make a confirmed slice pending again: a table has lost its part of it."""

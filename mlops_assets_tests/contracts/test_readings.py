@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -13,6 +14,7 @@ from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
 from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
+from mlops_assets.domain.addition import Addition, Catalogue, Then
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
@@ -227,7 +229,10 @@ def test_a_journal_knows_what_is_pending_and_what_is_done(journal):
     other = RawFile("b.csv", 1, "1" * 64)
     journal.intend("s", [FILE])
     journal.intend("t", [other])
-    assert journal.pending() == {"s": (FILE,), "t": (other,)}
+    assert {name: each.files for name, each in journal.pending().items()} == {
+        "s": (FILE,),
+        "t": (other,),
+    }
     assert journal.confirmed() == frozenset()
     journal.confirm("s", 4)
     journal.confirm("s", 5)
@@ -237,6 +242,39 @@ def test_a_journal_knows_what_is_pending_and_what_is_done(journal):
     assert journal.confirmed() == {FILE}
     with journal.lock():
         pass
+
+
+def test_a_journal_tells_its_slices_in_order_and_what_they_left_out(journal):
+    other = RawFile("b.csv", 1, "1" * 64)
+    then = Then(file=other, slice_id="z", at=START, circuits=(CircuitKey("P1", "C1"),))
+    addition = Addition((replace(then, features=("rain",)), replace(then, at=None)))
+    journal.intend("z", [FILE, other], at=START)
+    journal.confirm("z", 4, logs={"quarantine": 2}, left_out={"rain": ["b.csv"], "wind": []})
+    journal.intend("a", (), addition=addition)
+    assert journal.pending()["a"].addition == addition
+    journal.confirm("a", None, left_out={"snow": ["b.csv", "b.csv"]})
+    first, second = journal.history()
+    assert (first.slice_id, first.order, first.at) == ("z", 1, START)
+    assert first.versions == {"readings": 4, "quarantine": 2}
+    assert first.left_out == {"rain": ("b.csv",), "wind": ()}
+    assert (second.order, second.files, second.addition) == (2, (), addition)
+    assert second.left_out == {"snow": ("b.csv", "b.csv")}
+    assert journal.confirmed() == {FILE, other}
+    journal.reopen("z")
+    journal.confirm("z", 9)
+    assert [each.slice_id for each in journal.history()] == ["z", "a"]
+
+
+def test_a_journal_remembers_what_its_slices_were_read_with(journal):
+    assert journal.catalogue() is None
+    known = Catalogue(
+        circuits=frozenset({CircuitKey("P1", "C1")}),
+        features=frozenset({"rain"}),
+        absent=frozenset({FILE}),
+    )
+    journal.know(known)
+    journal.know(known)
+    assert journal.catalogue() == known
 
 
 def test_a_landing_zone_lists_files_by_path_and_gives_their_bytes(landing):

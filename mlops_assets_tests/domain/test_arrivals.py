@@ -14,12 +14,11 @@ from mlops_assets.domain.arrivals import (
     REASONS,
     judge,
     last_arrivals,
-    merge,
-    restatements,
     together,
 )
 from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.merging import merge, restatements
 from mlops_assets.domain.raw_file import parse
 from mlops_assets_tests.fakes.readings import NOW, a_circuit, csv_of, readings
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
+from mlops_assets.domain.addition import Catalogue, SliceRecord, in_order
+from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.circuit import Circuit, Config, Policy, Spec, StagePolicy
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.merging import merge
 from mlops_assets.domain.readings import FIXED, KEY, RawFile, feature_columns
 from mlops_assets.engines.polars import PolarsEngine
 from mlops_assets.ports import Lake, MergeResult
@@ -47,18 +50,36 @@ class FakeLandingZone:
 
 class FakeIngestJournal:
     def __init__(self):
-        self.intents: dict[str, tuple[RawFile, ...]] = {}
-        self.slices: dict[str, tuple[tuple[RawFile, ...], dict[str, int]]] = {}
+        self.intents: dict[str, SliceRecord] = {}
+        self.slices: dict[str, SliceRecord] = {}
         self.again: set[str] = set()
+        self.known: Catalogue | None = None
 
     def confirmed(self):
-        return frozenset(file for files, _ in self.slices.values() for file in files)
+        return frozenset(file for each in self.slices.values() for file in each.files)
 
     def made(self):
-        return {slice_id: versions for slice_id, (_, versions) in self.slices.items()}
+        return {slice_id: each.versions for slice_id, each in self.slices.items()}
 
-    def intend(self, slice_id, files):
-        self.intents[slice_id] = tuple(files)
+    def history(self):
+        return in_order(self.slices.values())
+
+    def catalogue(self):
+        return self.known
+
+    def know(self, catalogue):
+        self.known = catalogue
+
+    def intend(self, slice_id, files, *, at=None, addition=None):
+        known = [each.order for each in (*self.slices.values(), *self.intents.values())]
+        self.intents[slice_id] = SliceRecord(
+            slice_id=slice_id,
+            files=tuple(files),
+            versions={},
+            order=max(known, default=0) + 1,
+            at=at,
+            addition=addition,
+        )
 
     def pending(self):
         return dict(self.intents)
@@ -66,16 +87,17 @@ class FakeIngestJournal:
     def reopened(self):
         return frozenset(self.again)
 
-    def confirm(self, slice_id, delta_version, *, logs=None):
+    def confirm(self, slice_id, delta_version, *, logs=None, left_out=None):
         if slice_id not in self.slices:
             versions = {"readings": delta_version, **(logs or {})}
             kept = {name: v for name, v in versions.items() if v is not None}
-            self.slices[slice_id] = (self.intents[slice_id], kept)
+            left = None if left_out is None else {n: tuple(p) for n, p in left_out.items()}
+            self.slices[slice_id] = replace(self.intents[slice_id], versions=kept, left_out=left)
         self.withdraw(slice_id)
 
     def reopen(self, slice_id):
         if slice_id in self.slices:
-            self.intents[slice_id], _ = self.slices.pop(slice_id)
+            self.intents[slice_id] = self.slices.pop(slice_id)
             self.again.add(slice_id)
 
     def withdraw(self, slice_id):

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.domain.circuit import Config
 from mlops_assets.domain.contract import ReadingLimits
-from mlops_assets.domain.quarantine import standing
+from mlops_assets.domain.quarantine_log import standing
 from mlops_assets.domain.readings import KEY
 from mlops_assets.domain.simulation import simulate
 from mlops_assets.flows.readings import ingest

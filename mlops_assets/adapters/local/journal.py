@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.local.files import locked, read_bytes, remove_file, write_atomic
+from mlops_assets.domain.addition import Addition, Catalogue, SliceRecord, Then, in_order
 from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_FORMAT = 2
-# Format 1 knew the readings' version alone.
-_READ = (1, _FORMAT)
+_FORMAT = 3
+# Format 1 knew the readings' version alone, format 2 no additions and no order.
+_READ = (1, 2, _FORMAT)
 # More confirmed slices than these lying alone are gathered.
 _ALONE = 64
 # Comes after every version of a table.
@@ -29,37 +32,19 @@ _NEW = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class _Slice:
-    """A slice as its document tells it; ``versions`` are those of the tables that hold it."""
-
-    files: tuple[RawFile, ...]
-    versions: dict[str, int]
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> _Slice:
-        tables = {"readings": document["delta_version"], **document.get("logs", {})}
-        versions = {name: int(version) for name, version in tables.items() if version is not None}
-        return cls(_files(document), versions)
-
-    def document(self, slice_id: str) -> dict[str, Any]:
-        logs = {name: v for name, v in self.versions.items() if name != "readings"}
-        more = {"delta_version": self.versions.get("readings"), "logs": logs}
-        return _document(slice_id, self.files, **more)
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
     """What one file holds, and the inode, size and time it had."""
 
     state: tuple[int, int, int]
-    slices: dict[str, _Slice]
+    slices: dict[str, SliceRecord]
     files: frozenset[RawFile]
 
 
 class LocalIngestJournal:
     """``intents/SLICE.json`` until the slice is in the table, then ``slices/SLICE.json``.
 
-    ``slices.json`` holds the slices that were gathered.
+    ``slices.json`` holds the slices that were gathered, ``catalogue.json`` what all of them were
+    read with.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,23 +52,55 @@ class LocalIngestJournal:
         self._intents = folder / "intents"
         self._slices = folder / "slices"
         self._gathered = folder / "slices.json"
+        self._catalogue = folder / "catalogue.json"
         self._known: dict[Path, _Known] = {}
 
     def confirmed(self) -> frozenset[RawFile]:
         """Files already merged or quarantined whole."""
         return frozenset().union(*(known.files for known in self._documents()))
 
-    def made(self) -> dict[str, dict[str, int]]:
+    def made(self) -> dict[str, Mapping[str, int]]:
         """By confirmed slice, the version of each table that holds a part of it."""
         return {slice_id: each.versions for slice_id, each in self._confirmed().items()}
 
-    def intend(self, slice_id: str, files: Sequence[RawFile]) -> None:
-        """Say what the next merge will hold."""
-        write_atomic(self._intents / f"{slice_id}.json", _text(_document(slice_id, files)))
+    def history(self) -> list[SliceRecord]:
+        """Confirmed slices in the order in which they were merged."""
+        return in_order(self._confirmed().values())
 
-    def pending(self) -> dict[str, tuple[RawFile, ...]]:
+    def catalogue(self) -> Catalogue | None:
+        """What confirmed slices were read with; None where that was never said."""
+        data = read_bytes(self._catalogue)
+        return None if data is None else _catalogue_of(_read(self._catalogue))
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Say what confirmed slices were read with; writing the same again changes nothing."""
+        if catalogue != self.catalogue():
+            write_atomic(self._catalogue, _text(_catalogue_document(catalogue)))
+
+    def intend(
+        self,
+        slice_id: str,
+        files: Sequence[RawFile],
+        *,
+        at: datetime | None = None,
+        addition: Addition | None = None,
+    ) -> None:
+        """Say what the next merge will hold."""
+        open_ = [int(document.get("order", 0)) for document in self._open().values()]
+        merged = [record.order for record in self._confirmed().values()]
+        record = SliceRecord(
+            slice_id=slice_id,
+            files=tuple(files),
+            versions={},
+            order=max([*open_, *merged], default=0) + 1,
+            at=at,
+            addition=addition,
+        )
+        write_atomic(self._intents / f"{slice_id}.json", _text(_document(record)))
+
+    def pending(self) -> dict[str, SliceRecord]:
         """Intents not yet confirmed, by slice id."""
-        return {slice_id: _files(document) for slice_id, document in self._open().items()}
+        return {slice_id: _record(document) for slice_id, document in self._open().items()}
 
     def reopened(self) -> frozenset[str]:
         """Pending slices that had been confirmed before."""
@@ -92,14 +109,23 @@ class LocalIngestJournal:
         )
 
     def confirm(
-        self, slice_id: str, delta_version: int | None, *, logs: Mapping[str, int] | None = None
+        self,
+        slice_id: str,
+        delta_version: int | None,
+        *,
+        logs: Mapping[str, int] | None = None,
+        left_out: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Close an intent; repeating it changes nothing."""
         if slice_id not in self._confirmed():
             name = f"{slice_id}.json"
-            files = _files(_read(self._intents / name))
-            more = {"delta_version": delta_version, "logs": dict(logs or {})}
-            write_atomic(self._slices / name, _text(_document(slice_id, files, **more)))
+            versions = {"readings": delta_version, **(logs or {})}
+            record = replace(
+                _record(_read(self._intents / name)),
+                versions={each: v for each, v in versions.items() if v is not None},
+                left_out=None if left_out is None else {n: tuple(p) for n, p in left_out.items()},
+            )
+            write_atomic(self._slices / name, _text(_document(record)))
         self.withdraw(slice_id)
         if len(list(self._slices.glob("*.json"))) > _ALONE:
             self._gather(self._confirmed())
@@ -113,7 +139,7 @@ class LocalIngestJournal:
         slices = self._confirmed()
         if (lost := slices.pop(slice_id, None)) is None:
             return
-        again = _document(slice_id, lost.files, again=lost.versions.get("readings", 0))
+        again = _document(lost) | {"again": lost.versions.get("readings", 0)}
         write_atomic(self._intents / f"{slice_id}.json", _text(again))
         self._gather(slices)
         remove_file(self._slices / f"{slice_id}.json")
@@ -135,9 +161,9 @@ class LocalIngestJournal:
         found = {path.stem: _read(path) for path in paths if path.stem not in confirmed}
         return dict(sorted(found.items(), key=lambda item: item[1].get("again", _NEW)))
 
-    def _confirmed(self) -> dict[str, _Slice]:
+    def _confirmed(self) -> dict[str, SliceRecord]:
         """Every confirmed slice by its id."""
-        slices: dict[str, _Slice] = {}
+        slices: dict[str, SliceRecord] = {}
         for known in self._documents():
             slices |= known.slices
         return slices
@@ -158,14 +184,14 @@ class LocalIngestJournal:
         if known is None or known.state != state:
             document = _read(path)
             documents = document["slices"] if path == self._gathered else [document]
-            slices = {document["slice"]: _Slice.of(document) for document in documents}
+            slices = {document["slice"]: _record(document) for document in documents}
             files = frozenset(file for each in slices.values() for file in each.files)
             known = self._known[path] = _Known(state, slices, files)
         return known
 
-    def _gather(self, slices: Mapping[str, _Slice]) -> None:
+    def _gather(self, slices: Mapping[str, SliceRecord]) -> None:
         """Put slices into the one file; those lying alone go once it is there."""
-        ordered = [slices[slice_id].document(slice_id) for slice_id in sorted(slices)]
+        ordered = [_document(slices[slice_id]) for slice_id in sorted(slices)]
         write_atomic(self._gathered, _text({"format": _FORMAT, "slices": ordered}))
         for path in list(self._slices.glob("*.json")):
             if path.stem in slices:
@@ -173,9 +199,124 @@ class LocalIngestJournal:
                 self._known.pop(path, None)
 
 
-def _document(slice_id: str, files: Sequence[RawFile], **more: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
-    described = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files]
-    return {"format": _FORMAT, "slice": slice_id, "files": described, **more}
+def _document(record: SliceRecord) -> dict[str, Any]:
+    """A slice as it is written."""
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "slice": record.slice_id,
+        "files": _described(record.files),
+        "order": record.order,
+        "delta_version": record.versions.get("readings"),
+        "logs": {name: v for name, v in record.versions.items() if name != "readings"},
+    }
+    if record.at is not None:
+        document["at"] = record.at.isoformat()
+    if record.left_out is not None:
+        document["left_out"] = _left_out_document(record.left_out, _members(record))
+    if (addition := record.addition) is not None:
+        document["addition"] = {
+            "files": [
+                {
+                    **_described([then.file])[0],
+                    "slice": then.slice_id,
+                    "at": None if then.at is None else then.at.isoformat(),
+                    "circuits": [str(key) for key in then.circuits],
+                    "features": list(then.features),
+                }
+                for then in addition.files
+            ],
+        }
+    return document
+
+
+def _record(document: Mapping[str, Any]) -> SliceRecord:
+    files = _files(document["files"])
+    addition = _addition(document["addition"]) if "addition" in document else None
+    members = files if addition is None else tuple(then.file for then in addition.files)
+    tables = {"readings": document.get("delta_version"), **document.get("logs", {})}
+    return SliceRecord(
+        slice_id=document["slice"],
+        files=files,
+        versions={name: int(version) for name, version in tables.items() if version is not None},
+        order=int(document.get("order", 0)),
+        at=_moment(document.get("at")),
+        left_out=_left_out(document.get("left_out"), members),
+        addition=addition,
+    )
+
+
+def _members(record: SliceRecord) -> Sequence[RawFile]:
+    addition = record.addition
+    return record.files if addition is None else [then.file for then in addition.files]
+
+
+def _left_out_document(
+    left: Mapping[str, Sequence[str]], files: Sequence[RawFile]
+) -> dict[str, Any]:
+    """Columns with the places of their files in the slice; true stands for all of them."""
+    places = {file.path: place for place, file in enumerate(files)}
+    return {
+        name: len(paths) == len(files) or [places[path] for path in paths]
+        for name, paths in sorted(left.items())
+    }
+
+
+def _left_out(
+    document: Mapping[str, Any] | None, files: Sequence[RawFile]
+) -> dict[str, tuple[str, ...]] | None:
+    if document is None:
+        return None
+    every = tuple(file.path for file in files)
+    return {
+        name: every if places is True else tuple(every[place] for place in places)
+        for name, places in document.items()
+    }
+
+
+def _addition(document: Mapping[str, Any]) -> Addition:
+    rows = document["files"]
+    return Addition(
+        tuple(
+            Then(
+                file=file,
+                slice_id=row["slice"],
+                at=_moment(row["at"]),
+                circuits=tuple(map(CircuitKey.parse, row["circuits"])),
+                features=tuple(row["features"]),
+            )
+            for file, row in zip(_files(rows), rows, strict=True)
+        )
+    )
+
+
+def _catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
+    absent = sorted(catalogue.absent, key=lambda file: (file.path, file.sha256))
+    return {
+        "format": _FORMAT,
+        "circuits": sorted(map(str, catalogue.circuits)),
+        "features": sorted(catalogue.features),
+        "absent": _described(absent),
+    }
+
+
+def _catalogue_of(document: Mapping[str, Any]) -> Catalogue:
+    return Catalogue(
+        circuits=frozenset(map(CircuitKey.parse, document["circuits"])),
+        features=frozenset(document["features"]),
+        absent=frozenset(_files(document["absent"])),
+    )
+
+
+def _described(files: Sequence[RawFile]) -> list[dict[str, Any]]:
+    return [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in files]
+
+
+def _files(rows: Sequence[Mapping[str, Any]]) -> tuple[RawFile, ...]:
+    return tuple(RawFile(row["path"], row["size"], row["sha256"]) for row in rows)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _text(document: Mapping[str, Any]) -> bytes:
@@ -194,7 +335,3 @@ def _read(path: Path) -> dict[str, Any]:
             "its files again"
         ) from error
     raise DataError(f"{path}: has format {document['format']}, this version reads {_FORMAT}")
-
-
-def _files(document: Mapping[str, Any]) -> tuple[RawFile, ...]:
-    return tuple(RawFile(f["path"], f["size"], f["sha256"]) for f in document["files"])

@@ -16,9 +16,10 @@ import polars as pl
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.tally import Tally
-from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema, merge
+from mlops_assets.domain.arrivals import check_rows, fixed_schema, log_schema
 from mlops_assets.domain.canonical import moment_text
 from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.merging import merge
 from mlops_assets.domain.readings import FIXED, KEY, feature_columns
 from mlops_assets.ports import MergeResult
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mlops_assets.domain import arrivals as domain
+from mlops_assets.domain import merging
 from mlops_assets.domain.arrivals import check_rows, fixed_schema
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.readings import KEY, feature_columns
@@ -187,7 +187,7 @@ class _Merge:
                 updated=0,
                 unchanged=0,
                 delta_version=self._reads.version(),
-                changed=domain.merge(empty, empty).changed,
+                changed=merging.merge(empty, empty).changed,
             )
         arrived = self._with_table_columns()
         version = self._reads.version()
@@ -299,7 +299,7 @@ class _Merge:
         rows = from_spark(told, compared_schema())
         changed = [pl.read_ipc_stream(io.BytesIO(each)) for each in rows["changed"]]
         empty = pl.DataFrame(schema=schema)
-        nothing = domain.merge(empty, empty).changed
+        nothing = merging.merge(empty, empty).changed
         return MergeResult(
             **{name: int(rows[name].sum()) for name in _COUNTS},
             delta_version=version,
@@ -312,7 +312,7 @@ def compared(rows: pl.DataFrame) -> pl.DataFrame:
     before, arrived, withdrawn = (
         rows.filter(pl.col("_side") == side).drop("_side") for side in (BEFORE, ARRIVED, WITHDRAWN)
     )
-    done = domain.merge(before, arrived, withdrawn)
+    done = merging.merge(before, arrived, withdrawn)
     target = io.BytesIO()
     done.changed.write_ipc_stream(target)
     counts = {name: getattr(done, name) for name in _COUNTS}

@@ -163,7 +163,7 @@ def test_a_broken_journal_is_named(tmp_path):
     with pytest.raises(DataError, match=r"s\.json: is no journal of a slice"):
         journal.pending()
     intent.write_bytes(b'{"format": 7}')
-    with pytest.raises(DataError, match="has format 7, this version reads 2"):
+    with pytest.raises(DataError, match="has format 7, this version reads 3"):
         journal.pending()
 
 
