@@ -44,8 +44,10 @@ FILE_BYTES = 262_144
 _WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
 # Old commits go with `vacuum`, which knows what is pinned, and never on the way.
 HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-_CONFIGURATION = {
+CONFIGURATION = {
     "delta.checkpointInterval": "50",
+    # Nor does whoever else writes the table take them.
+    "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 400 days",
     "delta.deletedFileRetentionDuration": "interval 90 days",
     "delta.enableDeletionVectors": "false",
@@ -158,7 +160,7 @@ class DeltaFolder:
                 _plain(rows),
                 mode="error",
                 partition_by=partition_by,
-                configuration=_CONFIGURATION,
+                configuration=CONFIGURATION,
                 target_file_size=FILE_BYTES,
                 writer_properties=_WRITER,
                 commit_properties=_properties(slice_id, tries=0),
@@ -261,6 +263,21 @@ class DeltaFolder:
             )
             self._flushed(table, None)
         return len(gone)
+
+    def configure(self) -> None:
+        """Give a table the properties of a new one; one that has them gets no commit."""
+        self.commit(self._configure)
+
+    def _configure(self) -> None:
+        table = self.open()
+        if table is None:
+            return
+        there = table.metadata().configuration
+        lacking = {name: each for name, each in CONFIGURATION.items() if there.get(name) != each}
+        if lacking:
+            step("delta.configure", self.path)
+            table.alter.set_table_properties(lacking, post_commithook_properties=HOOKS)
+            self._flushed(table, None)
 
     def upkeep(self, table: DeltaTable) -> None:
         """Put on the disk what the library did to a table by itself."""

@@ -70,9 +70,11 @@ class LocalTableUpkeep:
 
     def tidy(self, *, now: datetime) -> Tidied | None:
         """Join small files, checkpoint, sweep; None where there is no table."""
-        table = self._folder.open()
-        if table is None:
+        if self._folder.open() is None:
             return None
+        self._folder.configure()
+        table = self._folder.open()
+        assert table is not None  # noqa: S101 it was there before
         compacted = self._compact_days(table) if self._order else self._compact_all()
         table = self._folder.open()
         assert table is not None  # noqa: S101 it was there before

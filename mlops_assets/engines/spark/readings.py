@@ -38,8 +38,9 @@ TRIES = 20
 _FILE_ROWS = 40_000
 _LONGEST_CONDITION = 40
 # As the local adapter makes a table.
-_PROPERTIES = {
+PROPERTIES = {
     "delta.checkpointInterval": "50",
+    "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 400 days",
     "delta.deletedFileRetentionDuration": "interval 90 days",
     "delta.enableDeletionVectors": "false",
@@ -207,7 +208,7 @@ class _Merge:
         """Make the table with its first rows, in the order of their days, in one commit."""
         ordered = self._arrived.repartitionByRange("date").sortWithinPartitions("date", *KEY)
         writer = ordered.write.format("delta").mode("errorifexists")
-        for name, value in _PROPERTIES.items():
+        for name, value in PROPERTIES.items():
             writer = writer.option(name, value)
         (
             writer.option("txnAppId", self._slice_id)

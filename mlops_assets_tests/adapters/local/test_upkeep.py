@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from mlops_assets.adapters.local.delta import DeltaFolder
+from mlops_assets.adapters.local.delta import CONFIGURATION, DeltaFolder
 from mlops_assets.adapters.local.readings import ORDER, LocalReadingsTable, LocalRowLog
 from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.errors import DataError
+from mlops_assets.engines.spark.readings import PROPERTIES
 from mlops_assets_tests.fakes.readings import readings
 
 START = datetime(2024, 6, 1, tzinfo=UTC)
@@ -102,6 +103,31 @@ def test_a_vacuum_keeps_what_pinned_versions_need_and_takes_the_rest(tmp_path, t
     assert len(table.read()) == DAYS * 24
     with pytest.raises(DataError, match="cannot be read"):
         table.read(version=30)
+
+
+def test_a_table_of_an_older_version_gets_the_properties_of_a_new_one_once(tmp_path, table):
+    opened = DeltaTable(tmp_path / "t")
+    assert opened.metadata().configuration == CONFIGURATION == PROPERTIES, "Spark makes the same"
+    assert CONFIGURATION["delta.enableExpiredLogCleanup"] == "false"
+    opened.alter.set_table_properties({"delta.enableExpiredLogCleanup": "true"})
+    before, version = table.read(), table.version()
+    upkeep(tmp_path).tidy(now=NOW)
+    assert DeltaTable(tmp_path / "t").metadata().configuration == CONFIGURATION
+    assert table.read().equals(before)
+    assert table.read(version=version).equals(before)
+
+
+def test_no_commit_that_a_pinned_version_needs_goes_however_old_it_is(tmp_path, table):
+    for log in (tmp_path / "t" / "_delta_log").iterdir():
+        os.utime(log, (0, 0))
+    commits = {log.name for log in (tmp_path / "t" / "_delta_log").glob("*.json")}
+    for number in range(60):
+        rows = readings([float(number)] * 2, start=START + timedelta(days=DAYS + number))
+        table.merge(rows, slice_id=f"more-{number}")
+    upkeep(tmp_path).tidy(now=NOW)
+    upkeep(tmp_path).vacuum(keep=[3], older_than=timedelta(0))
+    assert commits <= {log.name for log in (tmp_path / "t" / "_delta_log").glob("*.json")}
+    assert len(table.read(version=3)) == 4 * 24
 
 
 def test_leftovers_of_killed_writers_go_after_a_day(tmp_path, table):
