@@ -84,12 +84,13 @@ PRODUCTION_CHECK_SPECS = check_specs("production_deployment", PRODUCTION_CHECKS,
 
 def test_fact(manifest: Manifest, entry: Entry) -> Fact:
     """Tell one circuit's validation in test."""
+    about = entry_metadata(manifest, entry)
     return Fact(
         asset="test_validation",
         partition=str(entry.circuit),
-        version=manifest.digest,
+        version=str(about["release_digest"]),
         metadata={
-            **entry_metadata(manifest, entry),
+            **about,
             "endpoint": f"workspaces/test/endpoints/{entry.circuit.plant_id}",
         },
     )
@@ -226,11 +227,12 @@ def _fact(
 
 def retired_fact(manifest: Manifest, entry: Entry) -> Fact:
     """Tell that a circuit is no longer served."""
+    about = entry_metadata(manifest, entry)
     return Fact(
         asset="production_deployment",
         partition=str(entry.circuit),
-        version=manifest.digest,
-        metadata=entry_metadata(manifest, entry),
+        version=str(about["release_digest"]),
+        metadata=about,
     )
 
 

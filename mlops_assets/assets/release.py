@@ -43,12 +43,29 @@ REGISTRY_CHECKS = {"registry_approval": "Did the right people sign this release 
 REGISTRY_CHECK_SPECS = check_specs("registry_model", REGISTRY_CHECKS, circuits)
 
 
+class _Names:
+    """Release and digest of the manifest that facts are told of, hashed once for its circuits."""
+
+    def __init__(self) -> None:
+        self._manifest: Manifest | None = None
+        self._found = "", ""
+
+    def of(self, manifest: Manifest) -> tuple[str, str]:
+        """Return both; a manifest cannot change."""
+        if manifest is not self._manifest:
+            self._manifest, self._found = manifest, (manifest.release, manifest.digest)
+        return self._found
+
+
+_names = _Names()
+
+
 def candidate_fact(manifest: Manifest, entry: Entry) -> Fact:
     """Tell one circuit's entry of a manifest."""
     return Fact(
         asset="release_candidate",
         partition=str(entry.circuit),
-        version=manifest.digest,
+        version=_names.of(manifest)[1],
         metadata=entry_metadata(manifest, entry),
     )
 
@@ -58,7 +75,7 @@ def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
     return Fact(
         asset="registry_model",
         partition=str(entry.circuit),
-        version=entry.model_digest or manifest.digest,
+        version=entry.model_digest or _names.of(manifest)[1],
         metadata={
             **entry_metadata(manifest, entry),
             "signed_by": given(view, "registry") or None,
@@ -70,10 +87,11 @@ def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
 def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
     """Return what an approver follows a circuit's release by."""
     retired = entry.action == "retire"
+    release, digest = _names.of(manifest)
     return {
         "plant": entry.circuit.plant_id,
-        "release": manifest.release,
-        "release_digest": manifest.digest,
+        "release": release,
+        "release_digest": digest,
         "action": entry.action,
         "attempt": manifest.attempt,
         "reviewed": manifest.four_eyes == "required",
@@ -86,5 +104,5 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
         "spec_digest": entry.spec_digest or None,
         "config_commit": entry.config_commit,
         "replaces": entry.replaces,
-        "page": f"workspaces/dev/evidence/releases/{manifest.release}/page.html",
+        "page": f"workspaces/dev/evidence/releases/{release}/page.html",
     }
