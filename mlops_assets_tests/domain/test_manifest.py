@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.domain.evidence import REGISTRY_KINDS
 from mlops_assets.domain.identifiers import CircuitKey, IdentifierError, canonical_json
 from mlops_assets.domain.manifest import MAXIMUM_BYTES, Entry, Manifest, Serving
 
@@ -273,6 +274,19 @@ def test_a_retirement_must_replace_something_and_has_no_other_fields():
         with pytest.raises(IdentifierError) as caught:
             Manifest.from_bytes(canonical_json(document | {"entries": [entry]}))
         assert str(caught.value) == why
+
+
+def test_evidence_of_every_kind_is_read_back():
+    proved = a_manifest(evidence=dict.fromkeys(REGISTRY_KINDS, "3" * 64))
+    assert Manifest.from_bytes(proved.to_bytes()) == proved
+
+
+def test_an_entry_that_nobody_proved_or_said_how_to_serve_is_written_and_never_read():
+    unproved = a_manifest(evidence=None, serving=None)
+    written = unproved.document()["entries"][0]
+    assert (written["evidence"], written["serving"]) == ({}, None)
+    with pytest.raises(IdentifierError, match="serving is not a JSON object"):
+        Manifest.from_bytes(unproved.to_bytes())
 
 
 def test_what_was_restated_is_signed_only_where_something_was():
