@@ -14,7 +14,6 @@ from mlops_assets.catalog.documentation import documentation
 from mlops_assets.catalog.nodes import Text, parse, plain_value
 from mlops_assets.catalog.reading import UNREAD, Document, nearest
 from mlops_assets.catalog.schema import (
-    CALENDAR_FEATURES,
     MASTER,
     NOT_EMPTY,
     POLICY,
@@ -38,6 +37,7 @@ from mlops_assets.domain.circuit import (
     spec_digest,
 )
 from mlops_assets.domain.errors import ConfigError, MlopsError, Problem
+from mlops_assets.domain.feature import measured
 from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 from mlops_assets.domain.source import Sources
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 Content = TypeVar("Content")
 _SUFFIXES = (".yml", ".yaml")
 
-__all__ = ["CALENDAR_FEATURES", "documentation", "load", "parse_yaml", "spec_path"]
+__all__ = ["documentation", "load", "parse_yaml", "spec_path"]
 
 
 def parse_yaml(data: bytes, file: str) -> Any:  # noqa: ANN401 any JSON-like value
@@ -86,7 +86,7 @@ def load(files: Mapping[str, bytes], *, commit: str, algorithms: Mapping[str, Al
         problems += _unlisted(specs, plants)
     if problems or plants is None or policy is None:
         raise ConfigError(tuple(sorted(problems, key=lambda each: (each.file, each.line))))
-    features = {name for spec in specs.values() if spec for name in spec.features}
+    features = {name for spec in specs.values() if spec for name in measured(spec.features)}
     return Config(
         commit=commit,
         plants=plants,
@@ -103,7 +103,7 @@ def load(files: Mapping[str, bytes], *, commit: str, algorithms: Mapping[str, Al
         },
         environments={ref: each for ref, each in environments.items() if each is not None},
         policy=policy.policy(),
-        feature_columns=tuple(sorted(features - CALENDAR_FEATURES)),
+        feature_columns=tuple(sorted(features)),
         sources=sources,
     )
 

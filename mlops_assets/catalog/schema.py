@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 MASTER = "plants_circuits.yml"
 POLICY = "release_policy.yml"
 
-# Computed from the timestamp, so they need no column and are known ahead.
-CALENDAR_FEATURES = frozenset({"hour_of_day", "day_of_week", "day_of_year", "month", "weekend"})
 RESERVED_COLUMNS = frozenset(
     {"plant_id", "circuit_id", "timestamp", "date", "value", "source", "ingested_at"}
 )

@@ -65,7 +65,7 @@ class Spec:
     timezone: str = field(default="UTC", metadata=_doc("IANA zone whose midnight begins a day"))
     unit: str = field(default="", metadata=_doc("unit of the readings, for people"))
     features: tuple[str, ...] = field(
-        default=(), metadata=_doc("feature columns of the readings, or calendar features")
+        default=(), metadata=_doc("columns of the readings or of the calendar, for ridge and auto")
     )
     effort: Effort = field(
         default="balanced", metadata=_doc("fast, balanced or best; read with forecaster: auto")
@@ -330,7 +330,7 @@ def effective_spec(
 ) -> Spec:
     """Return the spec to train by: `cold_start` where the readings up to the cutoff are too few.
 
-    The spec stays as it is when there is no reading at all: that is refused by name.
+    It reads no features. Without any reading the spec stays as it is: that is refused by name.
     """
     from mlops_assets.domain.readings import window_end
 
@@ -339,7 +339,8 @@ def effective_spec(
     end = window_end(spec.cutoff_date + timedelta(days=1), spec.timezone)
     if end - first_reading >= timedelta(days=cold_start_days):
         return spec
-    return replace(spec, forecaster="cold_start", hyperparameters={}, effort="balanced")
+    spec = replace(spec, effort="balanced", features=())
+    return replace(spec, forecaster="cold_start", hyperparameters={})
 
 
 def effective_circuit(

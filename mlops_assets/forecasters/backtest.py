@@ -1,8 +1,8 @@
 """Rolling-origin backtests: fitted once before the first origin, applied at the later ones.
 
 An origin is a local midnight of the circuit. What a forecaster may see at an origin is a `History`,
-which holds a copy of the readings before it and nothing else, so that no forecaster, however
-written, can reach a reading it is judged on.
+which holds a copy of the readings and features before it and nothing else, so that no forecaster,
+however written, can reach a reading it is judged on.
 """
 
 from __future__ import annotations
@@ -40,13 +40,20 @@ class History:
         known = max(0, min(len(series), -((series.start - origin) // series.step)))
         values = np.array(series.values[:known], dtype=np.float64, copy=True)
         values.setflags(write=False)
+        features = {name: _copied(each[:known]) for name, each in series.features.items()}
         self.origin = origin
-        self._series = Series(series.start, series.step, values)
+        self._series = Series(series.start, series.step, values, features)
 
     @property
     def series(self) -> Series:
         """Every reading before the origin."""
         return self._series
+
+
+def _copied(values: np.ndarray) -> np.ndarray:
+    copy = np.array(values, dtype=np.float64, copy=True)
+    copy.setflags(write=False)
+    return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Spec
 
-MINIMUM_MEMBERS, MAXIMUM_MEMBERS = 2, 12
+MINIMUM_MEMBERS, MAXIMUM_MEMBERS = 2, 16
 
 
 def _within(default: int, doc: str, minimum: int, maximum: int) -> Any:  # noqa: ANN401 a field
@@ -34,8 +34,8 @@ def _flag(doc: str) -> Any:  # noqa: ANN401 a field
     return field(default=False, metadata={"doc": doc})
 
 
-def _window() -> Any:  # noqa: ANN401 a field
-    return _within(91, "days before the cutoff that it learns from", 7, 730)
+def _window(least: int = 7) -> Any:  # noqa: ANN401 a field
+    return _within(91, "days before the cutoff that it learns from", least, 730)
 
 
 def _season() -> Any:  # noqa: ANN401 a field
@@ -107,18 +107,26 @@ class MstlSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RidgeSettings(Settings):
+    """Lags of the readings and the spec's features, by ridge regression."""
+
+    window_days: int = _window(21)
+    penalty: int = _within(300, "rows' worth of doubt that anything has an effect", 1, 100_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationSettings(Settings):
     """What several forecasters say, put together step by step."""
 
     members: str = field(
         default="seasonal_naive, mstl_arima, mstl_arima:log",
-        metadata={"doc": "two to twelve labels, separated by commas"},
+        metadata={"doc": "two to sixteen labels, separated by commas"},
     )
 
     def __post_init__(self) -> None:
         labels = self.labels()
         if not MINIMUM_MEMBERS <= len(labels) <= MAXIMUM_MEMBERS or len(set(labels)) < len(labels):
-            raise ValueError(f"members: {self.members!r} is not two to twelve different labels")
+            raise ValueError(f"members: {self.members!r} is not two to sixteen different labels")
         for label in labels:
             if re.split(r"[:(]", label)[0] in {*_COMBINATIONS, "auto"}:
                 raise ValueError(f"members: {label!r} cannot be a member of a combination")
@@ -152,6 +160,7 @@ _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("auto_arima", 1, ArimaSettings),
     ("mstl_arima", 1, MstlSettings),
     ("mstl_ets", 1, MstlSettings),
+    ("ridge", 1, RidgeSettings),
     ("median", 1, MedianSettings),
     ("weighted", 1, WeightedSettings),
 )
@@ -171,6 +180,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 
 _FLOOR = "seasonal_naive"
+_READS_FEATURES = "ridge"
 _ETS = ("mstl_ets", "mstl_ets:log", "mstl_ets:daily", "mstl_ets:daily:log")
 _ARIMA = ("mstl_arima", "mstl_arima:log", "mstl_arima:daily", "mstl_arima:daily:log")
 
@@ -186,13 +196,15 @@ def candidates(spec: Spec) -> tuple[str, ...]:
     """Return the labels that a spec lets compete, the floor first where it may win.
 
     `auto` weighs the forecasters of its effort by backtest; `cold_start` competes with the floor,
-    so that a young circuit is never served below it.
+    so that a young circuit is never served below it. With features `auto` also tries the one that
+    reads them.
     """
     if spec.forecaster == "cold_start":
         return (_FLOOR, "cold_start")
     if spec.forecaster != "auto":
         return (label_of(spec.forecaster, spec.hyperparameters),)
-    return (_FLOOR, combination_of("weighted", *_EFFORTS[spec.effort]))
+    reading = (_READS_FEATURES,) if spec.features else ()
+    return (_FLOOR, combination_of("weighted", *_EFFORTS[spec.effort], *reading))
 
 
 def combination_of(name: str, *labels: str) -> str:
@@ -261,7 +273,14 @@ def _texts(name: str, hyperparameters: Mapping[str, Hyperparameter]) -> dict[str
 
 def refused_features(spec: Spec) -> str | None:
     """Say why a spec's features cannot be used, if it names any."""
-    if not spec.features:
+    labels: tuple[str, ...] = ()
+    for label in candidates(spec):
+        _, settings = settings_of(label)
+        labels += settings.labels() if isinstance(settings, CombinationSettings) else (label,)
+    if not spec.features or any(label.split(":")[0] == _READS_FEATURES for label in labels):
         return None
     names = ", ".join(spec.features)
-    return f"features {names}: no forecaster of the catalogue reads features; leave them out"
+    return (
+        f"features {names}: {spec.forecaster} reads none; leave them out, or name "
+        f"{_READS_FEATURES} or auto"
+    )

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_assets.domain.errors import ModelError
+from mlops_assets.domain.feature import measured
 from mlops_assets.domain.model import ForecastValues
 from mlops_assets.domain.readings import Series
 from mlops_assets.forecasters.cold_start import ColdStart
 from mlops_assets.forecasters.median import Median
+from mlops_assets.forecasters.ridge import Ridge
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.weighted import Weighted
@@ -35,7 +37,8 @@ class Fitted:
     """Everything a forecast needs, and nothing of how it was chosen.
 
     ``forecaster`` is a label of the catalogue. ``context`` holds the last readings before
-    ``trained_until`` (seconds since 1970), which the golden forecast continues.
+    ``trained_until`` (seconds since 1970), which the golden forecast continues, and
+    ``context_features`` a row for each measured feature that the method reads, None where none.
     ``lowest_allowed`` is 0 where no reading was ever negative.
     """
 
@@ -49,6 +52,7 @@ class Fitted:
     approximate: bool
     lowest_allowed: float | None
     context: np.ndarray
+    context_features: np.ndarray | None = None
     _expected: Mapping[str, Any] | None = field(default=None, init=False, compare=False)
 
     @property
@@ -94,7 +98,9 @@ class Fitted:
     def golden_forecast(self) -> dict[str, list[str]]:
         """Forecast from the stored context, each number as its exact hexadecimal text."""
         step = timedelta(seconds=self.step_seconds)
-        series = Series(self.cutoff - len(self.context) * step, step, self.context)
+        rows = () if self.context_features is None else self.context_features
+        features = dict(zip(measured_by(self.method), rows, strict=True))
+        series = Series(self.cutoff - len(self.context) * step, step, self.context, features)
         forecast = self.apply(series, len(self.width_80))
         return {part: [float(each).hex() for each in getattr(forecast, part)] for part in _PARTS}
 
@@ -132,13 +138,34 @@ class Fitted:
             wrong = "widths"
         elif not _is_sound(self.method):
             wrong = "method"
+        elif not self._has_features():
+            wrong = "context_features"
         if wrong:
             raise ModelError(f"model.json: {wrong} is not what a fit gives: train it again")
+
+    def _has_features(self) -> bool:
+        """Whether the context has what the method reads."""
+        names, rows = measured_by(self.method), self.context_features
+        if rows is None:
+            return not names
+        return bool(names) and rows.shape == (len(names), len(self.context))
 
     def _low(self, values: np.ndarray) -> np.ndarray:
         if self.lowest_allowed is not None:
             values = np.maximum(values, self.lowest_allowed)
         return _settled(values)
+
+
+def measured_by(method: Method) -> tuple[str, ...]:
+    """Return the measured features that a method reads, each once, in its members' order."""
+    match method:
+        case Median() | Weighted():
+            names = [name for member in method.members for name in measured_by(member)]
+            return tuple(dict.fromkeys(names))
+        case Ridge():
+            return measured(method.features)
+        case _:
+            return ()
 
 
 def _is_sound(method: Method) -> bool:
@@ -152,6 +179,8 @@ def _is_sound(method: Method) -> bool:
             return 0 < method.season <= _MAXIMUM_STEPS
         case ColdStart():
             return 0 < method.day <= _MAXIMUM_STEPS
+        case Ridge():
+            return method.is_sound(_MAXIMUM_STEPS)
         case Structured():
             return (
                 0 < method.context_steps <= _MAXIMUM_STEPS

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_assets.forecasters.cold_start import ColdStart
+from mlops_assets.forecasters.ridge import Ridge
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 
 if TYPE_CHECKING:
     from mlops_assets.forecasters.window import Window
 
-Single = SeasonalNaive | ColdStart | Structured
+Single = SeasonalNaive | ColdStart | Structured | Ridge
 
 
 @dataclass(frozen=True, slots=True)

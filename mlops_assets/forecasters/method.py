@@ -9,12 +9,14 @@ import numpy as np
 from mlops_assets.domain.errors import ModelError
 from mlops_assets.forecasters.catalogue import (
     MedianSettings,
+    RidgeSettings,
     SeasonalNaiveSettings,
     WeightedSettings,
     settings_of,
 )
 from mlops_assets.forecasters.cold_start import ColdStart
 from mlops_assets.forecasters.median import Median, Single
+from mlops_assets.forecasters.ridge import Ridge
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.weighted import Weighted
@@ -86,6 +88,8 @@ def _fit_single(label: str, window: Window, variant: str | None) -> Single:
         return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
     if name == "cold_start":
         return ColdStart(window.day)
+    if isinstance(settings, RidgeSettings):
+        return Ridge.fit(settings, window)
     try:
         return Structured.fit(name, settings, window, variant)
     except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:

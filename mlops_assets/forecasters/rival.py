@@ -15,6 +15,7 @@ from mlops_assets.forecasters.catalogue import WeightedSettings, settings_of
 from mlops_assets.forecasters.contest import contest
 from mlops_assets.forecasters.fitted import Fitted
 from mlops_assets.forecasters.method import fit_members, fit_method
+from mlops_assets.forecasters.ridge import SilentFeatureError
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.warm_start import Known, drifted, known_before, learned_from, ratio_of
@@ -106,14 +107,19 @@ class Rivals:
         )
 
     def applied(self, model: Method | Fitted) -> np.ndarray:
-        """Forecast at every origin; rows that the model cannot give are NaN."""
+        """Forecast at every origin; NaN where a feature had been silent for too long."""
         steps = self.job.spec.horizon_steps
         result = np.full((len(self.windows), steps), np.nan)
-        for row, window in enumerate(self.windows):
-            if isinstance(model, Fitted):
-                result[row] = model.point(window.last(model.context_steps), steps)
-            else:
-                result[row] = window.forecast_by(model, steps)
+        for row, (window, moment) in enumerate(
+            zip(self.windows, self.origins.moments, strict=True)
+        ):
+            try:
+                if isinstance(model, Fitted):
+                    result[row] = model.point(window.last(model.context_steps), steps)
+                else:
+                    result[row] = window.forecast_by(model, steps)
+            except SilentFeatureError as error:
+                self.log.append(f"no forecast at {moment:%Y-%m-%d %H:%M}: {error}")
         return self._scorable(result)
 
     def mae(self, rival: Rival) -> float:

@@ -25,6 +25,7 @@ from mlops_assets.forecasters.cold_start import ColdStart
 from mlops_assets.forecasters.ets import Ets
 from mlops_assets.forecasters.fitted import Fitted
 from mlops_assets.forecasters.median import Median
+from mlops_assets.forecasters.ridge import Ridge
 from mlops_assets.forecasters.seasonal_naive import SeasonalNaive
 from mlops_assets.forecasters.structured import Structured
 from mlops_assets.forecasters.theta import Theta
@@ -33,7 +34,8 @@ from mlops_assets.forecasters.weighted import Weighted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What a model may consist of; raise MODEL_FORMAT with any change of their fields.
+# What a model may consist of; raise MODEL_FORMAT with any change of their fields, save for new ones
+# whose default is None: those are written only where they hold something.
 _CLASSES: Mapping[str, type[Any]] = {
     "fitted": Fitted,
     "median": Median,
@@ -41,6 +43,7 @@ _CLASSES: Mapping[str, type[Any]] = {
     "structured": Structured,
     "seasonal_naive": SeasonalNaive,
     "cold_start": ColdStart,
+    "ridge": Ridge,
     "arima": Arima,
     "ets": Ets,
     "theta": Theta,
@@ -142,7 +145,7 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:  # noqa: ANN401 a
             parts = {
                 item.name: _encode(getattr(value, item.name), arrays)
                 for item in fields(value)
-                if item.init
+                if item.init and not (item.default is None and getattr(value, item.name) is None)
             }
             return {"class": _NAMES[type(value)], **parts}
         case _:
@@ -176,7 +179,8 @@ def _make(
 ) -> Any:  # noqa: ANN401 an instance of a class of the list
     kind = _CLASSES[name]
     wanted = {item.name: str(item.type) for item in fields(kind) if item.init}
-    if set(parts) != set(wanted):
+    optional = {item.name for item in fields(kind) if item.default is None}
+    if not set(wanted) - optional <= set(parts) <= set(wanted):
         raise ModelError(f"model.json: {name} has other fields than {', '.join(wanted)}")
     made = {key: _decode(part, arrays, used, depth + 1) for key, part in parts.items()}
     for key, part in made.items():
@@ -187,12 +191,19 @@ def _make(
 
 def _is_a(value: object, declared: str) -> bool:
     """Whether a decoded value fits a field as it is declared in the source."""
+    singles = (Structured, SeasonalNaive, ColdStart, Ridge)
     kinds: dict[str, tuple[type, ...]] = {
         "bool": (bool,),
         "str": (str,),
         "np.ndarray": (np.ndarray,),
+        "np.ndarray | None": (np.ndarray,),
         "Core": (Arima, Ets, Ces, Theta),
-        "Method": (Median, Weighted, Structured, SeasonalNaive, ColdStart),
+        "Method": (Median, Weighted, *singles),
+    }
+    items: dict[str, tuple[type, ...]] = {
+        "tuple[int, ...]": (int,),
+        "tuple[str, ...]": (str,),
+        "tuple[Single, ...]": singles,
     }
     match declared:
         case "int":
@@ -201,11 +212,8 @@ def _is_a(value: object, declared: str) -> bool:
             return type(value) is float
         case "float | None":
             return value is None or type(value) is float
-        case "tuple[int, ...]":
-            return isinstance(value, tuple) and all(type(item) is int for item in value)
-        case "tuple[Single, ...]":
-            singles = (Structured, SeasonalNaive, ColdStart)
-            return isinstance(value, tuple) and all(isinstance(item, singles) for item in value)
+        case _ if declared in items:
+            return isinstance(value, tuple) and all(type(item) in items[declared] for item in value)
         case _:
             return isinstance(value, kinds.get(declared, ()))
 

@@ -89,7 +89,7 @@ class Structured:
             result = core.forecast(parts.adjusted, start, steps) + parts.extend(steps)
         else:
             result = core.forecast(window.scaled(self.floor), window.start, steps)
-        low, high = _reach(window)
+        low, high = window.reach()
         if self.floor is not None:
             ceiling = math.log(max(high, self.floor))
             result = np.array([math.exp(min(value, ceiling)) for value in result.tolist()])
@@ -138,13 +138,3 @@ def _core(  # noqa: PLR0917 what a core needs
             return Theta.fit(values, start, season, variant)
         case _:
             return Ces.fit(values, start, season, variant)
-
-
-def _reach(window: Window) -> tuple[float, float]:
-    """Return what a forecast may say at most: half the window's range beyond it.
-
-    Nothing negative where nothing negative was ever read.
-    """
-    low, high = window.lowest, window.highest
-    margin = (high - low) / 2
-    return (max(low - margin, 0.0) if low >= 0 else low - margin), high + margin

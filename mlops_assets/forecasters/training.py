@@ -24,6 +24,7 @@ from mlops_assets.domain.evaluation import (
     metrics,
     seasonal_scale,
 )
+from mlops_assets.domain.feature import measured
 from mlops_assets.domain.model import CandidateScore, FitResult
 from mlops_assets.forecasters.backtest import History, Origins
 from mlops_assets.forecasters.catalogue import (
@@ -32,11 +33,11 @@ from mlops_assets.forecasters.catalogue import (
     refused_features,
     settings_of,
 )
-from mlops_assets.forecasters.fitted import Fitted
+from mlops_assets.forecasters.fitted import Fitted, measured_by
 from mlops_assets.forecasters.method import fit_method
 from mlops_assets.forecasters.rival import Rival, Rivals
 from mlops_assets.forecasters.serialization import dump, load
-from mlops_assets.forecasters.window import Window
+from mlops_assets.forecasters.window import Asked, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,11 @@ def _checked(job: FitJob) -> Series:
     series, spec = job.series, job.spec
     if refusal := refused_features(spec):
         raise ModelError(f"{job.circuit}: {refusal}")
+    if absent := [name for name in measured(spec.features) if name not in series.features]:
+        raise ModelError(
+            f"{job.circuit}: features {', '.join(absent)}: the readings have no such column; "
+            "correct the name or leave it out"
+        )
     if series.step != spec.step:
         raise ModelError(
             f"{job.circuit}: readings are every {series.step}, the spec says {spec.interval}: "
@@ -116,7 +122,10 @@ class _Training:
         self.day = _DAY // series.step
         self.origins = Origins.of(series, job.spec)
         self.histories = self.origins.histories()
-        self.windows = tuple(Window.of(history.series) for history in self.histories)
+        self.asked = Asked(job.spec.horizon_steps, job.spec.timezone, job.spec.features)
+        self.windows = tuple(
+            Window.of(history.series, asked=self.asked) for history in self.histories
+        )
         self.log: list[str] = []
         self.rivals = Rivals(job, self.origins, self.windows, self.log)
 
@@ -259,7 +268,7 @@ class _Training:
 
     def _final(self, chosen: Rival) -> Fitted:
         """Fit the chosen one to everything up to the cutoff."""
-        window = Window.of(History(self.series, self.series.end).series)
+        window = Window.of(History(self.series, self.series.end).series, asked=self.asked)
         fitted: dict[str, Single] = {}
         method = fit_method(chosen.label, window, fitted, chosen.weights, self.rivals.variants)
         self.log += [
@@ -270,7 +279,8 @@ class _Training:
         widths = self._widths(chosen, window)
         context = self.series.values[-method.context_steps :]
         context = context[int(np.flatnonzero(np.isfinite(context))[0]) :]
-        filled = Window.of(self.series, len(context)).values
+        filled = Window.of(self.series, len(context))
+        names = measured_by(method)
         name, _ = settings_of(chosen.label)
         end = self.series.end
         return Fitted(
@@ -283,7 +293,10 @@ class _Training:
             width_95=widths.width_95,
             approximate=widths.approximate,
             lowest_allowed=0.0 if window.lowest >= 0 else None,
-            context=filled,
+            context=filled.values,
+            context_features=np.stack([filled.feature(name)[0] for name in names])
+            if names
+            else None,
         )
 
     def _widths(self, chosen: Rival, window: Window) -> Widths:

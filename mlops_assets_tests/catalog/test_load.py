@@ -147,7 +147,7 @@ def test_the_shipped_environment_pins_what_the_lock_installs():
         ),
         (
             "forecaster: median\nhyperparameters: {members: auto_ets}",
-            "hyperparameters: median: members: 'auto_ets' is not two to twelve different labels",
+            "hyperparameters: median: members: 'auto_ets' is not two to sixteen different labels",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -27,6 +28,10 @@ def load_values(days: float, *, seed: int = 5, per_day: int = 24) -> np.ndarray:
 
 def series_of(values: np.ndarray, *, step: timedelta = HOUR, start: datetime = START) -> Series:
     return Series(start, step, np.asarray(values, dtype=np.float64))
+
+
+def featured(series: Series, **features: np.ndarray) -> Series:
+    return replace(series, features=features)
 
 
 def job_of(series: Series, *, incumbent=None, **spec) -> FitJob:

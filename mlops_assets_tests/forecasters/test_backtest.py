@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.readings import window_end
 from mlops_assets.forecasters.backtest import ORIGINS, History, Origins
-from mlops_assets_tests.forecasters.series import HOUR, START, load_values, series_of
+from mlops_assets_tests.forecasters.series import HOUR, START, featured, load_values, series_of
 
 SECRET = -987654.0
 
@@ -40,8 +40,8 @@ def reachable(thing):
 def test_no_reading_at_or_after_the_origin_can_be_reached(known, minutes):
     values = np.append(np.arange(float(known)), np.full(400, SECRET))
     origin = START + known * HOUR - timedelta(minutes=max(0, min(59, minutes)))
-    history = History(series_of(values), origin)
-    assert len(history.series) == known
+    history = History(featured(series_of(values), heat=values.copy()), origin)
+    assert len(history.series) == len(history.series.features["heat"]) == known
     assert history.series.end - HOUR < origin
     for thing in reachable(history):
         if isinstance(thing, np.ndarray):
@@ -58,6 +58,16 @@ def test_a_history_cannot_be_written_to_and_does_not_follow_its_source():
         history.series = series_of(values)
     values[:] = SECRET
     assert SECRET not in history.series.values
+
+
+def test_features_of_a_history_cannot_be_written_to_and_do_not_follow_their_source():
+    heat = np.append(np.arange(100.0), np.full(100, SECRET))
+    history = History(featured(series_of(np.zeros(200)), heat=heat), START + 100 * HOUR)
+    seen = history.series.features["heat"]
+    with pytest.raises(ValueError, match="read-only"):
+        seen[0] = 1.0
+    heat[:] = SECRET
+    assert seen.tolist() == list(range(100))
 
 
 def test_memory_behind_a_history_is_not_that_of_the_readings():

@@ -41,6 +41,7 @@ def test_the_catalogue_holds_what_specs_may_name():
         "auto_arima",
         "mstl_arima",
         "mstl_ets",
+        "ridge",
         "median",
         "weighted",
     }
@@ -106,8 +107,8 @@ def test_a_label_says_the_settings_and_back(label, settings):
         ("mstl_arima:window_days=many", "'many' is not a whole number"),
         ("mstl_arima:window_days=3", "window_days: 3 is not within 7 to 730"),
         ("auto_ets:trend=cubic", "trend: 'cubic' is none of auto, none, additive, damped"),
-        ("median(seasonal_naive)", "is not two to twelve different labels"),
-        ("median(seasonal_naive, seasonal_naive)", "is not two to twelve different labels"),
+        ("median(seasonal_naive)", "is not two to sixteen different labels"),
+        ("median(seasonal_naive, seasonal_naive)", "is not two to sixteen different labels"),
         ("median(seasonal_naive, auto)", "'auto' cannot be a member of a combination"),
         ("weighted(seasonal_naive, median(auto_ets", "is no forecaster; there are"),
         ("weighted(seasonal_naive, median:x)", "cannot be a member of a combination"),
@@ -126,10 +127,32 @@ def test_a_combination_takes_members_alone(name):
         label_of(name, {"weights": "1"})
 
 
-def test_features_are_refused_until_a_forecaster_reads_them():
-    assert refused_features(spec()) is None
-    assert refused_features(spec(features=("temperature_c",))) == (
-        "features temperature_c: no forecaster of the catalogue reads features; leave them out"
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_auto_tries_the_one_that_reads_features_where_features_are_named(effort):
+    without = candidates(spec(effort=effort))[1]
+    named = candidates(spec(effort=effort, features=("temperature_c",)))[1]
+    assert named == without.removesuffix(")") + ", ridge)"
+    assert "ridge" not in without
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"forecaster": "auto"},
+        {"forecaster": "ridge"},
+        {"forecaster": "ridge", "hyperparameters": {"penalty": 7}},
+        {"forecaster": "median", "hyperparameters": {"members": "mstl_ets, ridge:penalty=7"}},
+    ],
+)
+def test_features_are_for_who_reads_them(given):
+    assert refused_features(spec(features=("temperature_c",), **given)) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"auto", "ridge"}))
+def test_features_are_refused_where_nobody_reads_them(name):
+    assert refused_features(spec(forecaster=name)) is None
+    assert refused_features(spec(forecaster=name, features=("temperature_c", "month"))) == (
+        f"features temperature_c, month: {name} reads none; leave them out, or name ridge or auto"
     )
 
 

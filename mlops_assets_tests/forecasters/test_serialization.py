@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mlops_assets.domain.errors import MlopsError, ModelError
 from mlops_assets.forecasters import training
 from mlops_assets.forecasters.serialization import MAXIMUM_BYTES, dump, load
-from mlops_assets_tests.forecasters.series import job_of, load_values, series_of
+from mlops_assets_tests.forecasters.series import featured, job_of, load_values, series_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -28,6 +28,14 @@ def files():
     members = {"members": "seasonal_naive, mstl_ets, mstl_arima:daily:log, auto_ces, auto_theta"}
     job = job_of(series_of(load_values(50)), forecaster="median", hyperparameters=members)
     return dict(training.fit(job).files)
+
+
+@pytest.fixture(scope="module")
+def ridge_files():
+    values = load_values(50)
+    series = featured(series_of(values), heat=values[::-1].copy())
+    spec = {"forecaster": "ridge", "features": ("heat", "hour_of_day")}
+    return dict(training.fit(job_of(series, **spec)).files)
 
 
 def archive(entries, *, compression=zipfile.ZIP_STORED):
@@ -136,6 +144,38 @@ def test_a_structure_that_no_fit_gives_is_refused(files, change):
     refused(with_model(files, change))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.pop("context_features"),
+        lambda model: model.update(context_features=model["context"]),
+        lambda model: model["method"].update(features=["heat"]),
+        lambda model: model["method"].update(features=["heat", "heat", "hour_of_day"]),
+        lambda model: model["method"].update(features=["heat", 7]),
+        lambda model: model["method"].update(features="heat"),
+        lambda model: model["method"].update(features=["hour_of_day"]),
+        lambda model: model["method"].update(timezone="../etc/passwd"),
+        lambda model: model["method"].update(timezone="Mars/Olympus"),
+        lambda model: model["method"].update(horizon=0),
+        lambda model: model["method"].update(horizon=10**9),
+        lambda model: model["method"].update(day=0),
+        lambda model: model["method"].update(leads=[]),
+        lambda model: model["method"]["leads"].reverse(),
+        lambda model: model["method"]["leads"].append(10**8),
+        lambda model: model["method"].update(coefficients=model["context"]),
+    ],
+)
+def test_a_regression_that_no_fit_gives_is_refused(ridge_files, change):
+    load(ridge_files)
+    refused(with_model(ridge_files, change))
+
+
+def test_a_model_without_features_has_no_word_about_them(files):
+    assert "context_features" not in json.loads(files["model.json"])["model"]
+    refused(with_model(files, lambda model: model.update(context_features=None)))
+    refused(with_model(files, lambda model: model.update(context_features=model["context"])))
+
+
 def test_deep_nesting_is_refused(files):
     nested = {"class": "median", "members": []}
     for _ in range(50):
@@ -192,6 +232,20 @@ def test_surplus_arrays_are_refused(files):
 )
 def test_any_damage_is_a_clear_refusal_or_a_model_that_still_forecasts(files, name, seed, count):
     """Digests catch damage first; what slips past them must still not break the batch."""
+    damaged(files, name, seed, count, series_of(load_values(50)))
+
+
+@given(
+    st.sampled_from(sorted(MAXIMUM_BYTES)),
+    st.integers(0, 2**32),
+    st.integers(1, 4),
+)
+def test_any_damage_to_a_regression_is_no_worse(ridge_files, name, seed, count):
+    series = featured(series_of(load_values(50)), heat=load_values(50))
+    damaged(ridge_files, name, seed, count, series)
+
+
+def damaged(files, name, seed, count, series):
     rng = random.Random(seed)
     data = bytearray(files[name])
     for _ in range(count):
@@ -200,7 +254,7 @@ def test_any_damage_is_a_clear_refusal_or_a_model_that_still_forecasts(files, na
     try:
         model = load(files | {name: bytes(data)})
         model.reproduces_golden()
-        model.apply(series_of(load_values(50)), 24)
+        model.apply(series, 24)
     except MlopsError as error:
         said = str(error)
     assert "\n" not in said

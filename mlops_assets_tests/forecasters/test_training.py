@@ -191,7 +191,11 @@ def test_readings_that_give_no_model_are_refused_in_one_line(values, message):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"features": ("temperature_c",)}, "features temperature_c: no forecaster of the"),
+        (
+            {"features": ("temperature_c",)},
+            "features temperature_c: the readings have no such column",
+        ),
+        ({"forecaster": "auto_ets", "features": ("month",)}, "features month: auto_ets reads none"),
         ({"interval": "15min"}, "readings are every 1:00:00, the spec says 15min"),
         ({"forecaster": "mstl_arima", "hyperparameters": {"log": True}}, "logarithms need posi"),
     ],
