@@ -63,21 +63,6 @@ def test_widths_are_those_of_the_backtest(series, result):
     assert not forecast.approximate
 
 
-@pytest.mark.parametrize("name", ["median", "weighted"])
-def test_nothing_after_an_origin_reaches_its_forecast(series, name):
-    """All readings from the second origin on change; what was said at the first does not."""
-    values = series.values.copy()
-    values[-24 * 27 :] = values[-24 * 27 :][::-1] * 3
-    members = {"members": "seasonal_naive, mstl_arima:log, mstl_ets"}
-    before, after = (
-        training.fit(job_of(each, forecaster=name, hyperparameters=members)).backtest
-        for each in (series, series_of(values))
-    )
-    np.testing.assert_array_equal(before.forecast[:2], after.forecast[:2])
-    np.testing.assert_array_equal(before.floor[:2], after.floor[:2])
-    assert (before.forecast[2:] != after.forecast[2:]).any()
-
-
 @pytest.mark.parametrize("name", NAMED)
 def test_every_forecaster_fits_saves_loads_and_applies_without_fitting(name, series):
     spec = {"forecaster": name}

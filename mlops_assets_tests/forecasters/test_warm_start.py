@@ -194,15 +194,23 @@ def test_who_was_sent_home_before_the_first_origin_stays_there_and_no_one_else(v
     assert result.learned.left == left
 
 
-def test_nothing_after_an_origin_reaches_its_forecast_through_the_incumbent(values, old, new):
-    """The incumbent learned from 21 of the 28 origins; what it hands on did not."""
-    changed = values.copy()
-    after = 24 * 27
-    noise = np.random.default_rng(3).normal(0, 9, after)
-    changed[-after:] += noise
-    other = fit(changed[: -24 * LATER])
-    assert other.files != old.files
-    result = fit(changed, WarmStart(model=DIGEST, learned=replace(other.learned, ratio=1.0)))
-    assert result.warm_start is not None
-    np.testing.assert_array_equal(result.backtest.forecast[:2], new.backtest.forecast[:2])
-    assert (result.backtest.forecast[2:] != new.backtest.forecast[2:]).any()
+@pytest.mark.parametrize("features", [(), ("hour_of_day",)])
+def test_nothing_after_an_origin_reaches_its_forecast_through_the_incumbent(values, features):
+    """The incumbent learned from 21 of the 28 origins; what it hands on did not.
+
+    With a feature there are six members, of whom one is sent home just before the first origin.
+    """
+    changed, after = values.copy(), 24 * 27
+    changed[-after:] += np.random.default_rng(3).normal(0, 9, after)
+    said, incumbents = [], []
+    for readings in (values, changed):
+        old = fit(readings[: -24 * LATER], features=features)
+        learned = replace(old.learned, ratio=1.0)
+        new = fit(readings, WarmStart(model=DIGEST, learned=learned), features=features)
+        assert new.warm_start is not None
+        assert any("without" in line for line in new.log) == bool(features)
+        incumbents.append(old.files)
+        said.append(new.backtest.forecast)
+    assert incumbents[0] != incumbents[1]
+    np.testing.assert_array_equal(said[0][:2], said[1][:2])
+    assert (said[0][2:] != said[1][2:]).any()
