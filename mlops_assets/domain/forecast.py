@@ -66,8 +66,18 @@ class CircuitForecast:
     mean: float
     minimum: float
     maximum: float
-    plot_svg: str
     seconds: float
+    values: np.ndarray = field(repr=False, compare=False)
+    lo_95: np.ndarray = field(repr=False, compare=False)
+    hi_95: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def plot_svg(self) -> str:
+        """The forecast with its interval, drawn when somebody looks."""
+        from mlops_assets.domain.plot import sparkline
+
+        title = f"{self.circuit} for {self.issued_for}"
+        return sparkline(self.values, self.lo_95, self.hi_95, title=title)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

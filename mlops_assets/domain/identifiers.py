@@ -166,12 +166,15 @@ def _refuse_inexact(value: Any) -> None:  # noqa: ANN401 any JSON value
                 raise IdentifierError(f"{value} is too large for canonical JSON: write it as text")
         case list() | tuple():
             for item in value:
-                _refuse_inexact(item)
+                # Most of every document is text: a call for each would be most of the time.
+                if type(item) is not str:
+                    _refuse_inexact(item)
         case dict():
             for key, item in value.items():
                 if not isinstance(key, str):
                     raise IdentifierError(f"{key!r} is not a text key")
-                _refuse_inexact(item)
+                if type(item) is not str:
+                    _refuse_inexact(item)
         case _:
             raise IdentifierError(
                 f"{type(value).__name__} has no canonical JSON: write it as text or integer"

@@ -278,8 +278,6 @@ def write_files(
 def _summary(
     circuit: CircuitKey, rows: pl.DataFrame, *, kept: bool, seconds: float
 ) -> CircuitForecast:
-    from mlops_assets.domain.plot import sparkline
-
     first = rows.row(0, named=True)
     values = rows["value"].to_numpy()
     return CircuitForecast(
@@ -297,11 +295,8 @@ def _summary(
         mean=float(values.mean()),
         minimum=float(values.min()),
         maximum=float(values.max()),
-        plot_svg=sparkline(
-            values,
-            rows["lo_95"].to_numpy(),
-            rows["hi_95"].to_numpy(),
-            title=f"{circuit} for {first['issued_for']}",
-        ),
         seconds=seconds,
+        values=values,
+        lo_95=rows["lo_95"].to_numpy(),
+        hi_95=rows["hi_95"].to_numpy(),
     )
