@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mlops_assets.domain import approval
 from mlops_assets.domain.approval import (
     MAXIMUM_BYTES,
+    WINDOW_HOURS,
     Asked,
     Authors,
     authenticate,
@@ -334,8 +335,17 @@ def test_a_statement_of_the_greatest_size_is_read():
         judge(b" " * (MAXIMUM_BYTES + 1), signature=b"")
     assert (caught.value.code, caught.value.reason) == (
         "E_SIZE",
-        f"the statement has {MAXIMUM_BYTES + 1} bytes; at most {MAXIMUM_BYTES} are read",
+        "the statement has 2097153 bytes; at most 2097152 are read",
     )
+
+
+def test_a_statement_has_room_for_15_000_circuits_and_a_window_a_day():
+    one, two = (
+        statement(replace(ASKED, manifest=a_release(*MANIFEST.entries[:n])), ENGINEER, "approve")
+        for n in (1, 2)
+    )
+    assert 15_000 * (len(two) - len(one)) < MAXIMUM_BYTES
+    assert timedelta(hours=WINDOW_HOURS) == DAY
 
 
 def test_a_newcomer_is_refused_by_a_code_of_its_own():

@@ -127,6 +127,15 @@ def test_the_release_is_named_by_the_digest_of_its_text():
     assert len(manifest.entries[0].digest) == 64
 
 
+def test_an_entry_that_says_nothing_of_a_model_names_none():
+    entry = Entry(
+        circuit=CircuitKey("P1", "C1"), action="retire", config_commit="c" * 40, replaces=None
+    )
+    assert (entry.model_version, entry.delta_version, entry.seasonal_naive_hours) == (0, 0, 24)
+    assert {entry.model_digest, entry.forecaster, entry.data_version, entry.spec_digest} == {""}
+    assert (entry.evidence, entry.serving, entry.previous_model_digest) == (None, None, None)
+
+
 def test_a_circuit_that_is_not_in_it_is_named():
     with pytest.raises(IdentifierError, match="does not carry P9/C9"):
         a_manifest().entry(CircuitKey("P9", "C9"))
