@@ -7,13 +7,14 @@ SPARK  := $(VENV)/.spark-installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races forgery attacks replay mutants faults malformed
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races forgery attacks replay mutants faults malformed bench
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
 	@echo "make ui     Dagster's web server and daemon on that home"
 	@echo "make test   the test suite          make check  format, lint, types, import contracts, docs"
 	@echo "make spark  adds Spark (about 500 MB) for MLOPS_ENGINE=spark; needs Java 17 and Maven"
+	@echo "make bench  every figure of docs/benchmarks.md; JSON=--json, QUICK=--quick"
 	@echo "make lock   resolve the lock again  make clean  remove .venv and caches"
 
 setup: $(STAMP)
@@ -72,8 +73,9 @@ mutants: $(STAMP)
 	$(BIN)/mutmut results
 	mkdir -p mutants/tree && git archive HEAD | tar -x -C mutants/tree
 	cd mutants/tree && export PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=. && \
-	cosmic-ray init cosmic-ray.toml release.sqlite --force && \
-	nice -n 10 cosmic-ray exec cosmic-ray.toml release.sqlite && cr-report release.sqlite
+	cosmic-ray init cosmic-ray.toml rest.sqlite --force && \
+	python -m mlops_assets_tests.mutants rest.sqlite && \
+	nice -n 10 cosmic-ray exec cosmic-ray.toml rest.sqlite && cr-report rest.sqlite
 
 # The reader of Azure ML's own package has other pins than ours, so it lives in its own environment.
 mltable: $(STAMP)
@@ -107,6 +109,11 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-spark.lock pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --python-platform linux --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mutants.lock requirements-mutants.in
+
+# Every figure of docs/benchmarks.md, as a table or with JSON=--json: hours of two cores, on a machine
+# that does nothing else. QUICK=--quick shows that they run.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(QUICK) $(JSON)
 
 # The real readings in 1,440 slices of three hours, against one slice; some minutes.
 replay: $(STAMP)
