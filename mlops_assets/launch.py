@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,6 @@ from mlops_assets.domain.errors import DataError, HomeError, MlopsError, UsageEr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import date
     from pathlib import Path
 
     import dagster as dg
@@ -142,11 +142,15 @@ def predict(
     progress: Progress,
 ) -> ForecastReport:
     """Forecast one day, today by the data's clock where none is given."""
+    today = datetime.now(UTC).date()
+    if day is not None:
+        # Before anything of Dagster loads.
+        check_day(day, today)
     from mlops_assets.assets.home import Home
 
     home = Home(settings, progress)
     wanted = day or home.data_now().date()
-    _check_day(wanted)
+    check_day(wanted, today)
     config = {"circuits": [str(key) for key in chosen or ()]}
     _run(
         settings,
@@ -159,16 +163,14 @@ def predict(
     return cast("ForecastReport", home.answers["daily_forecast"])
 
 
-def _check_day(day: date) -> None:
-    """Refuse a day that cannot be forecast.
+def check_day(day: date, today: date) -> None:
+    """Refuse a day that cannot be forecast: it is no partition of the graph's daily forecast.
 
     Raises:
-        UsageError: it is before the first or after the last day of the graph's partitions.
+        UsageError: it is before the first day there, or after tomorrow.
     """
-    from mlops_assets.assets.partitions import days
-
-    first, last = days.get_first_partition_key(), days.get_last_partition_key()
-    if not (first and last and first <= day.isoformat() <= last):
+    first, last = date(2000, 1, 1), today + timedelta(days=1)
+    if not first <= day <= last:
         raise UsageError(
             f"--date {day}: no day that can be forecast: name one of {first} to {last}"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_assets.cli.option import Day, circuit_option, explains
-from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -26,6 +26,8 @@ def predict(session: Session, day: date | None, circuits: tuple[str, ...]) -> No
     from mlops_assets.launch import predict as launch
 
     known = sorted(live_deployments(session.platform.prod))
+    if not known:
+        raise DataError("nothing is live: promote a release to production first")
     chosen = session.circuits(circuits, known) if circuits else None
     report = launch(session.settings, day, chosen, session.progress)
     done = report.circuits

@@ -96,19 +96,39 @@ def test_before_the_first_slice_the_next_command_is_named(tmp_path, command):
     assert "there are no readings yet: `mlops ingest`" in run(tmp_path / "home", command)[1]
 
 
-def test_a_stage_that_is_not_due_is_refused_without_loading_dagster(demo_home):
-    (row,) = mlops(demo_home, "release", "list")
+def refused_without_dagster(home, *words):
+    """Run a command that is refused; returns its exit code, and what it says."""
     code = (
         "import sys; sys.argv = sys.argv[1:]\nfrom mlops_assets.cli import main\n"
         "try:\n    main()\nfinally:\n    print('dagster' in sys.modules, file=sys.stderr)"
     )
-    words = ["mlops", "--home", str(demo_home), "release", "promote", "r-" + "0" * 12]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--stage", "test"],
+        [sys.executable, "-c", code, "mlops", "--home", str(home), *words],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
         check=False,
     )
-    assert (done.returncode, row["state"]) == (1, "deployed")
-    assert done.stderr.splitlines()[-1] == "False"
+    *said, loaded = done.stderr.splitlines()
+    assert loaded == "False"
+    return done.returncode, "\n".join(said)
+
+
+def test_a_stage_that_is_not_due_is_refused_without_loading_dagster(demo_home):
+    unknown = "r-" + "0" * 12
+    words = ("release", "promote", unknown, "--stage", "test")
+    code, said = refused_without_dagster(demo_home, *words)
+    assert code == 1
+    assert unknown in said
+
+
+def test_a_day_that_cannot_be_forecast_is_refused_without_loading_dagster(demo_home):
+    code, said = refused_without_dagster(demo_home, "predict", "--date", "1999-12-31")
+    assert code == 2
+    assert "--date 1999-12-31: no day that can be forecast: name one of 2000-01-01 to" in said
+
+
+def test_where_nothing_is_live_a_forecast_is_refused_without_loading_dagster(tmp_path):
+    run(tmp_path / "home", "init")
+    code, said = refused_without_dagster(tmp_path / "home", "predict")
+    assert (code, said) == (1, "nothing is live: promote a release to production first")
