@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.canonical import moment_text
-from mlops_assets.domain.errors import RefusedError, UsageError
+from mlops_assets.domain.errors import MlopsError, RefusedError, UsageError
 from mlops_assets.domain.evidence import PLATFORM_EMAIL
 from mlops_assets.domain.signature import fingerprint, public_line, read_public_line
 from mlops_assets.domain.trust import (
@@ -25,7 +25,7 @@ from mlops_assets.domain.trust import (
 from mlops_assets.flows.ledger import read_root, trust_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from mlops_assets.domain.trust import TrustRoot
@@ -223,9 +223,10 @@ def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
         return {"commit": head, "problems": [str(error)], **nothing}
     keys = [_key(root, signer, now) for signer in root.signers.values()]
     doubtful = doubtful_releases(platform, root)
+    mends = _ways_out(platform, {each["release"] for each in doubtful})
     problems = [
         f"{each['release']}: {each['principal']} signed {each['stage']} with the revoked key "
-        f"{each['fingerprint']}: approve it again, or roll back"
+        f"{each['fingerprint']}: {mends[each['release']]}"
         for each in doubtful
     ]
     with_key = {signer.principal for signer in root.signers.values()}
@@ -246,6 +247,29 @@ def check(platform: Platform, *, now: datetime) -> dict[str, Any]:
         "warnings": ending,
         "doubtful": doubtful,
     }
+
+
+def _ways_out(platform: Platform, releases: Collection[str]) -> dict[str, str]:
+    """Say what to do about releases that a void key signed, by how they stand now."""
+    from mlops_assets.flows.deployment import live_deployments
+
+    found = {}
+    try:
+        live = live_deployments(platform.prod).values()
+    except MlopsError as error:
+        return dict.fromkeys(releases, f"what is live cannot be read: {error}")
+    for view in lifecycle.fold(platform.ledger.entries(), None):
+        if view.release not in releases:
+            continue
+        mine = sorted(str(each.circuit) for each in live if each.release == view.release)
+        if mine:
+            named = " ".join(f"--circuit {key}" for key in mine)
+            found[view.release] = f"live, `mlops rollback {named} --as YOU --reason TEXT` goes back"
+        elif view.open:
+            found[view.release] = "not live yet, sign again with a key that counts"
+        else:
+            found[view.release] = "nothing of it is live"
+    return found
 
 
 def doubtful_releases(platform: Platform, root: TrustRoot) -> list[dict[str, str]]:

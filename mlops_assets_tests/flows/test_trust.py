@@ -185,6 +185,29 @@ def test_a_revoked_key_opens_nothing_and_what_it_signed_is_listed(home, named):
     assert [each["release"] for each in told["doubtful"]] == [made]
 
 
+def test_each_release_in_doubt_is_told_with_the_way_out(home):
+    key = keys_of(ENGINEER).public_line
+
+    def problems():
+        return check(home.platform, now=home.now)["problems"]
+
+    made = home.create()
+    assert home.approve(made, "registry", ENGINEER).accepted
+    revoke(home, key)
+    (said,) = problems()
+    assert said.endswith("not live yet, sign again with a key that counts")
+    other = ReleaseHome()
+    live = other.deployed()
+    revoke(other, key)
+    (said,) = check(other.platform, now=other.now)["problems"]
+    way = "`mlops rollback --circuit P001/C001 --circuit P001/C002 --as YOU --reason TEXT`"
+    assert said.startswith(f"{live}: {ENGINEER} signed registry with the revoked key")
+    assert said.endswith(f"live, {way} goes back")
+    home.reject(made, "registry", "author@co.example")
+    (said,) = problems()
+    assert said.endswith("nothing of it is live")
+
+
 def test_a_revocation_is_written_once_and_keeps_the_others(home):
     revoke(home, keys_of(ENGINEER).public_line, reason='a "laptop": \u00fcber, # lost')
     head = home.git.head()
