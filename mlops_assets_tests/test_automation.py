@@ -11,6 +11,8 @@ from mlops_assets import automation
 from mlops_assets.assets.home import Home
 from mlops_assets.definitions import defs
 from mlops_assets.settings import Settings
+from mlops_assets_tests.fakes.release import ENGINEER, MANAGER, ReleaseHome
+from mlops_assets_tests.fakes.watched import WatchedHome
 
 SENSORS = [
     "config_changes",
@@ -64,3 +66,52 @@ def test_every_stage_has_a_job_of_its_name():
 def test_a_command_of_the_terminal_and_the_daemon_use_the_same_jobs():
     names = {job.name for job in defs.get_repository_def().get_all_jobs()}
     assert {"etl", "training", "registry", "test", "production", "daily", "rebuild"} <= names
+
+
+def tick(home, instance):
+    """One tick of the sensor that starts stages."""
+    context = dg.build_sensor_context(instance=instance, resources={"home": home})
+    answer = automation.approvals(context)
+    return [] if isinstance(answer, dg.SkipReason) else answer.run_requests
+
+
+def test_a_complete_approval_starts_its_stage_within_a_tick_and_no_other_does(instance):
+    home = WatchedHome(ReleaseHome(quorum=2))
+    made = home.made.create()
+    home.made.request(made, "registry")
+    assert tick(home, instance) == []
+    home.made.approve(made, "registry", ENGINEER)
+    (request,) = tick(home, instance)
+    assert request.job_name == "registry"
+    assert request.tags["mlops/release"] == made
+    assert request.run_config["ops"]["registry_model"]["config"]["release"] == made
+    again = tick(home, instance)
+    assert [each.run_key for each in again] == [request.run_key], "Dagster starts a key once"
+
+    home.made.promote(made, "registry")
+    (request,) = tick(home, instance)
+    assert request.job_name == "test"
+    home.made.promote(made, "test")
+    home.made.approve(made, "production", ENGINEER)
+    assert tick(home, instance) == [], "one of two has signed"
+    home.made.approve(made, "production", MANAGER)
+    (request,) = tick(home, instance)
+    assert request.job_name == "production"
+
+
+def test_a_request_that_ran_out_is_recorded_by_the_sensor_and_starts_nothing(instance):
+    home = WatchedHome(ReleaseHome())
+    made = home.made.create()
+    home.made.approve(made, "registry", ENGINEER)
+    home.made.tick(hours=24)
+    assert tick(home, instance) == []
+    assert home.made.state(made) == "candidate"
+    assert [entry.event for entry in home.made.ledger.entries()][-1] == "expired"
+
+
+def test_what_a_gate_refuses_since_it_was_signed_starts_nothing(instance):
+    home = WatchedHome(ReleaseHome())
+    made = home.made.create()
+    home.made.approve(made, "registry", ENGINEER)
+    home.made.revoke(ENGINEER)
+    assert tick(home, instance) == []

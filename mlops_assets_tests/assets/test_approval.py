@@ -6,23 +6,8 @@ import dagster as dg
 import pytest
 
 from mlops_assets.assets.approval import approval_checks_job, waiting_approvals
-from mlops_assets.assets.home import Home
 from mlops_assets_tests.fakes.release import C1, C2, MANAGER, ReleaseHome
-
-
-class WatchedHome(Home):
-    """A home in memory, as a sensor and a run see it."""
-
-    def __init__(self, made):
-        super().__init__()
-        self.made = made
-
-    @property
-    def platform(self):
-        return self.made.platform
-
-    def config(self):
-        return self.made.config
+from mlops_assets_tests.fakes.watched import WatchedHome
 
 
 @pytest.fixture

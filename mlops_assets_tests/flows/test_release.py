@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.domain.contract import ReadingLimits
 from mlops_assets.domain.errors import RefusedError
+from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.flows import release
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.rollback import rollback
@@ -246,6 +247,22 @@ def test_a_retired_circuit_may_come_back(home):
     assert home.view(again).circuits == (C2,)
     assert home.view(again).attempt == 1
     assert home.live(C2) == again
+
+
+def test_a_fleet_is_one_signature_a_stage():
+    fleet = [CircuitKey(f"P{number // 20:03}", f"C{number:03}") for number in range(60)]
+    home = ReleaseHome(*fleet)
+    made = home.create(without=fleet[:1])
+    assert len(home.view(made).circuits) == 59
+    home.reject(made, "registry", ENGINEER)
+    made = home.deployed()
+    view = home.view(made)
+    assert len(view.circuits) == len(view.deployed) == 60
+    assert [(each.stage, each.principal) for each in view.signed] == [
+        ("registry", ENGINEER),
+        ("production", MANAGER),
+    ]
+    assert {home.live(key) for key in fleet} == {made}
 
 
 # --- showing ----------------------------------------------------------------------------------

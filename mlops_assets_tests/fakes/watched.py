@@ -1,0 +1,20 @@
+"""A home in memory, as a sensor, a run of Dagster or the terminal sees it."""
+
+from __future__ import annotations
+
+from mlops_assets.assets.home import Home
+
+
+class WatchedHome(Home):
+    """Gives assets and sensors the platform of a `ReleaseHome`."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    @property
+    def platform(self):
+        return self.made.platform
+
+    def config(self):
+        return self.made.config
