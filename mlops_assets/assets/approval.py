@@ -13,6 +13,7 @@ from mlops_assets.assets.deployment import ASSET_OF
 from mlops_assets.assets.events import EventWriter
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits
+from mlops_assets.assets.release import page_of
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import digest_of
 
@@ -26,8 +27,12 @@ _OP = "tell_approvals"
     config_schema={"releases": dg.Field([str], default_value=[])},
 )
 def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
-    """Log one check evaluation a circuit; without named releases of all that wait."""
+    """Log one check evaluation a circuit, and write the page that it names as things stand now.
+
+    Without named releases it tells all that wait.
+    """
     from mlops_assets.flows.awaited import marks, newest_awaited
+    from mlops_assets.flows.evidence import page
     from mlops_assets.flows.ledger import views
 
     writer = EventWriter(context)
@@ -43,10 +48,14 @@ def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home])
                 "may_sign": told.may_sign or None,
                 "expires_at": told.expires_at,
                 "command": told.command or None,
-                "page": f"workspaces/dev/evidence/releases/{told.release}/page.html",
+                "page": page_of(told.release),
             }
             for circuit, verdict in sorted(told.verdicts.items()):
                 writer.judged(ASSET_OF[told.stage], str(circuit), [verdict], about)
+            try:
+                page(platform, config, told.release, now=now)
+            except MlopsError as error:
+                context.log.warning("%s: its page cannot be written: %s", told.release, error)
             context.log.info("%s: %s circuits told", told.release, len(told.verdicts))
 
 

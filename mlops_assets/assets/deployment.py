@@ -16,6 +16,7 @@ from mlops_assets.assets.release import (
     REGISTRY_CHECK_SPECS,
     REGISTRY_MODEL,
     entry_metadata,
+    page_of,
     registry_fact,
 )
 from mlops_assets.domain.deployment import Deployment
@@ -115,6 +116,7 @@ def deployment_fact(deployment: Deployment, view: ReleaseView | None) -> Fact:
             "replaces": deployment.replaces,
             "signed_by": given(view, "production") or None if view else None,
             "endpoint": f"workspaces/prod/endpoints/{circuit.plant_id}",
+            "page": page_of(deployment.release),
             "rollback": f"mlops rollback --circuit {circuit} --as PRINCIPAL --reason TEXT",
         },
     )

@@ -19,6 +19,7 @@ from mlops_assets.assets.partitions import (
 )
 from mlops_assets.assets.plant import at_most_a_plant
 from mlops_assets.assets.quality import incidents_by_circuit, quality_fact, quality_verdicts, scored
+from mlops_assets.assets.release import page_of
 from mlops_assets.domain.forecast import CircuitForecast, ForecastReport
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey
@@ -100,6 +101,7 @@ def prediction_fact(forecast: CircuitForecast) -> Fact:
             "fallback_reason": forecast.fallback_reason or None,
             "hindcast": forecast.hindcast,
             "proof": f"mlops trace {circuit} --date {day}",
+            "page": page_of(forecast.release),
             "path": f"workspaces/prod/predictions/{circuit}/{day}.parquet",
         },
         # The newest day partition is tomorrow's, which nothing can follow yet.

@@ -84,6 +84,11 @@ def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
     )
 
 
+def page_of(release: str) -> str:
+    """Return where the evidence page of a release lies, from the home."""
+    return f"workspaces/dev/evidence/releases/{release}/page.html"
+
+
 def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
     """Return what an approver follows a circuit's release by."""
     retired = entry.action == "retire"
@@ -104,5 +109,5 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
         "spec_digest": entry.spec_digest or None,
         "config_commit": entry.config_commit,
         "replaces": entry.replaces,
-        "page": f"workspaces/dev/evidence/releases/{release}/page.html",
+        "page": page_of(release),
     }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import numpy as np
 import pytest
 
-from mlops_assets.assets.deployment import stage_verdicts
+from mlops_assets.assets.deployment import deployment_fact, stage_verdicts
+from mlops_assets.assets.deployment import test_fact as deployed_in_test
+from mlops_assets.assets.forecast import prediction_fact
+from mlops_assets.assets.release import candidate_fact, registry_fact
+from mlops_assets.domain.forecast import CircuitForecast
 from mlops_assets.flows.awaited import given
+from mlops_assets.flows.deployment import live_deployments
 from mlops_assets.flows.gates import gate
-from mlops_assets_tests.fakes.release import ENGINEER, MANAGER, ReleaseHome
+from mlops_assets.flows.ledger import manifest_of
+from mlops_assets_tests.fakes.release import C1, ENGINEER, MANAGER, ReleaseHome
 
 
 @pytest.fixture
@@ -42,3 +51,51 @@ def test_a_check_names_who_signed_what_is_missing_and_the_command(home):
     assert (
         f"`mlops release approve {made} --stage production --key ~/.ssh/id_ed25519`" in said.reason
     )
+
+
+def test_each_circuit_of_a_release_names_its_page_from_candidate_to_production(home):
+    made = home.tested()
+    home.approve(made, "production", MANAGER)
+    home.approve(made, "production", ENGINEER)
+    home.promote(made, "production")
+    view = home.view(made)
+    manifest = manifest_of(home.ledger, view)
+    entry = manifest.entry(C1)
+    live = live_deployments(home.platform.prod)[C1]
+    page = f"workspaces/dev/evidence/releases/{made}/page.html"
+    for fact in (
+        candidate_fact(manifest, entry),
+        registry_fact(manifest, entry, view),
+        deployed_in_test(manifest, entry),
+        deployment_fact(live, view),
+    ):
+        assert fact.metadata["page"] == page, fact.asset
+
+
+def test_each_prediction_names_the_command_that_follows_it_to_its_proof():
+    day = date(2026, 7, 1)
+    values = np.zeros(24)
+    told = prediction_fact(
+        CircuitForecast(
+            circuit=C1,
+            issued_for=day,
+            release="r-0123456789ab",
+            model_version=1,
+            data_version="2026-06-23",
+            delta_version=3,
+            fallback="none",
+            fallback_reason="",
+            rows=24,
+            kept=False,
+            hindcast=False,
+            mean=0.0,
+            minimum=0.0,
+            maximum=0.0,
+            seconds=0.1,
+            values=values,
+            lo_95=values,
+            hi_95=values,
+        )
+    ).metadata
+    assert told["proof"] == "mlops trace P001/C001 --date 2026-07-01"
+    assert told["page"] == "workspaces/dev/evidence/releases/r-0123456789ab/page.html"
