@@ -76,6 +76,13 @@ def test_no_entry_excuses_what_came_before_it(whole):
     )
 
 
+def test_a_loss_of_what_nobody_anchored_takes_nothing_away(whole):
+    restored = grown(whole, RESTORED, lost=[[9, "f" * 64]])
+    assert standing_heads(restored, anchors(restored)) == {
+        entry.seq: frozenset({hash_of(entry)}) for entry in restored
+    }
+
+
 def test_an_entry_that_names_too_little_excuses_only_that(whole):
     restored = grown(whole[:3], RESTORED, lost=[[3, hash_of(whole[3])]])
     assert any("cut off" in one for one in anchor_problems(restored, anchors(whole)))

@@ -292,13 +292,15 @@ def test_an_entry_of_another_form_is_named_and_breaks_nothing(event, data):
     )
 
 
-def test_models_are_held_for_each_circuit_they_were_rolled_back_from():
+def test_models_are_held_for_each_circuit_they_were_rolled_back_from_until_they_are_let_go():
     log = Log().deployed().rolled_back(C1)
     log.add("rolled_back", circuits={C1: {"from": R1, "to": R2}}, held={C1: "e" * 64})
     log.add("rolled_back", circuits={C2: {"from": R1, "to": R2}})
     assert holds(log.entries) == {KEYS[0]: frozenset({"d" * 64, "e" * 64})}
+    told = log.view()
     log.add("unheld", circuits=[C1, C2])
     assert holds(log.entries) == {}
+    assert log.view() == told
 
 
 def test_held_models_of_another_form_are_refused_by_entry():
