@@ -11,12 +11,16 @@ NAMES = (
     "accuracy",
     "audit",
     "contracts",
+    "daily_batch",
+    "events",
     "forecast_reads",
     "import_time",
     "real_readings",
     "replay",
     "rollback",
     "slices",
+    "training",
+    "training_time",
 )
 
 
