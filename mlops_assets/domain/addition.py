@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.arrivals import CLOCK_TOLERANCE, log_schema
+from mlops_assets.domain.arrivals import CLOCK_TOLERANCE
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
-from mlops_assets.domain.quarantine_log import KNOWN, UNKNOWN, filled, newest, numbers, parsed
+from mlops_assets.domain.quarantine_log import KNOWN, filled, newest, numbers, parsed
 from mlops_assets.domain.readings import KEY
 
 if TYPE_CHECKING:
@@ -311,24 +311,34 @@ def rows_again(rows: pl.DataFrame, then: Then) -> pl.DataFrame:
     return kept.with_columns(reason=pl.when(early).then(pl.lit("future")).otherwise("reason"))
 
 
-def known_entries(addition: Addition) -> pl.DataFrame:
-    """Return what the quarantine learns of rows that were read again, without the slice."""
+def known_entries(addition: Addition, unknown: pl.DataFrame) -> pl.DataFrame:
+    """Return what the quarantine learns of rows that were read again, without the slice.
+
+    ``unknown`` are the rows that `still_unknown` tells of the added circuits.
+    """
     import polars as pl
 
-    schema = {name: kind for name, kind in log_schema("quarantine").items() if name != "slice"}
-    rows = [
-        {
-            "plant_id": key.plant_id,
-            "circuit_id": key.circuit_id,
-            "reason": UNKNOWN,
-            "file": then.file.path,
-            "state": KNOWN,
-            "note": then.slice_id,
-        }
-        for then in addition.files
-        for key in then.circuits
-    ]
-    return pl.DataFrame(rows, schema=schema)
+    taken = pl.DataFrame(
+        [
+            {"plant_id": k.plant_id, "circuit_id": k.circuit_id, "file": f, "slice": s}
+            for k, f, s in (
+                (key, then.file.path, then.slice_id)
+                for then in addition.files
+                for key in then.circuits
+            )
+        ],
+        schema=dict.fromkeys(("plant_id", "circuit_id", "file", "slice"), pl.String),
+    )
+    return unknown.join(taken, on=taken.columns, how="semi", maintain_order="left").select(
+        "plant_id",
+        "circuit_id",
+        "timestamp",
+        "reason",
+        "file",
+        "row",
+        pl.lit(KNOWN).alias("state"),
+        pl.col("slice").alias("note"),
+    )
 
 
 def with_cells(log: pl.DataFrame, words: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:

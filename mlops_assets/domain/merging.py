@@ -101,6 +101,23 @@ def restatements(
     )
 
 
+def counted(log: pl.DataFrame) -> pl.DataFrame:
+    """Count the restated rows of each circuit, and the newest version that changed one.
+
+    A slice restates a row once, and a row has one time: counts of days add up to those of all.
+    """
+    import polars as pl
+
+    return (
+        log.unique([*KEY, "slice"])
+        .group_by("plant_id", "circuit_id")
+        .agg(
+            pl.len().cast(pl.Int64).alias("rows"),
+            pl.col("delta_version").max().alias("version"),
+        )
+    )
+
+
 def _changed_cells(updated: pl.DataFrame, taken: pl.DataFrame, cells: list[str]) -> pl.DataFrame:
     import polars as pl
 

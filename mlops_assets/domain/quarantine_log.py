@@ -12,8 +12,6 @@ from mlops_assets.domain.identifiers import digest_of
 from mlops_assets.domain.readings import KEY
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import polars as pl
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -40,6 +38,33 @@ def standing(log: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def counted(log: pl.DataFrame) -> pl.DataFrame:
+    """Count what is in quarantine by circuit and reason, and until when a meter is stuck.
+
+    Hours and rows are counted where their time stands, so counts of days add up to those of all.
+    """
+    import polars as pl
+
+    names = ["plant_id", "circuit_id", "reason"]
+    again = log.filter(pl.col("state") == KNOWN)
+    held = standing(log.filter(pl.col("state").fill_null("refused") != KNOWN))
+    hours = pl.col("timestamp").str.to_datetime(STAMP, time_unit="us", strict=False)
+    return pl.concat(
+        [
+            held.group_by(names).agg(
+                pl.len().cast(pl.Int64).alias("rows"),
+                pl.when(pl.col("reason").first() == "stuck")
+                .then(hours.max().dt.replace_time_zone("UTC"))
+                .alias("stuck_until"),
+            ),
+            again.group_by(names).agg(
+                -pl.len().cast(pl.Int64).alias("rows"),
+                pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias("stuck_until"),
+            ),
+        ]
+    )
+
+
 def still_unknown(log: pl.DataFrame) -> pl.DataFrame:
     """Return rows that were refused because nobody knew their circuit, and not read again since."""
     import polars as pl
@@ -51,20 +76,11 @@ def _unless_known(refused: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     """Return refused rows without those that were read again: ``note`` names their slice."""
     import polars as pl
 
-    place = ["plant_id", "circuit_id", "file", "slice"]
+    place = ["file", "row", "slice", "reason"]
     again = log.filter(pl.col("state") == KNOWN).select(
-        *place[:3], pl.col("note").alias("slice"), pl.lit(UNKNOWN).alias("reason")
+        "file", "row", pl.col("note").alias("slice"), "reason"
     )
-    return refused.join(again, on=[*place, "reason"], how="anti", maintain_order="left")
-
-
-def last_stuck(held: pl.DataFrame) -> dict[tuple[str, str], datetime]:
-    """Return the newest hour of each circuit that is held back as stuck."""
-    import polars as pl
-
-    stuck = parsed(held.filter(pl.col("reason") == "stuck"))
-    last = stuck.group_by("plant_id", "circuit_id").agg(pl.col("timestamp").max())
-    return {(plant, circuit): stamp for plant, circuit, stamp in last.iter_rows()}
+    return refused.join(again, on=place, how="anti", maintain_order="left")
 
 
 def released(log: pl.DataFrame) -> pl.DataFrame:

@@ -24,10 +24,11 @@ from mlops_assets.domain.freshness import (
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.merging import restatements
+from mlops_assets.domain.quarantine_log import still_unknown
 from mlops_assets.domain.readings import KEY, IngestReport
 from mlops_assets.flows.addition import Again, Zones, as_known, take_up
-from mlops_assets.flows.arrival import Arrival, Before, quarantine_entries
-from mlops_assets.flows.circuit_readings import circuit_readings
+from mlops_assets.flows.arrival import Arrival, Before, entries_of, quarantine_entries
+from mlops_assets.flows.circuit_readings import circuit_readings, restated
 from mlops_assets.flows.historian import WithDrawings, draw
 from mlops_assets.flows.restatement import under_newest
 from mlops_assets.flows.upkeep import reopen_lost, tidy_when_due
@@ -202,8 +203,10 @@ class _Etl:
             history=tuple(self.lake.journal.history()),
         )
         files = [then.file for then in addition.files]
+        log = self.lake.quarantine.read(addition.circuits)
+        unknown = still_unknown(log.filter(log["slice"] != slice_id))
         with self.lake.engine.arrive(rules, files, self._heard) as arrived:
-            report = self._store(slice_id, files, arrived, known_entries(addition))
+            report = self._store(slice_id, files, arrived, known_entries(addition, unknown))
         return replace(report, added=addition.names)
 
     def say(self, line: str) -> None:
@@ -233,7 +236,7 @@ class _Etl:
         refused = {fact.path: fact.refused for fact in arrived.facts if fact.refused}
         entries = quarantine_entries(part, arrived.facts)
         if more is not None:
-            entries = pl.concat([entries, more])
+            entries = entries_of([entries, more])
         told = entries.filter(pl.col("state") == "refused")
         counts = Counter(_counted(told["reason"].to_list())) + Counter(part.held)
         report = IngestReport(
@@ -314,8 +317,7 @@ def _restatements_verdict(
     lake: Lake, config: Config, training_data: TrainingDataStore | None
 ) -> Verdict:
     """Whether some training data were made before their rows changed."""
-    log = lake.restatements.read(config.circuits)
-    rows = log.n_unique([*KEY, "slice"]) if len(log) else 0
+    rows = sum(each.rows for each in restated(lake, config.circuits).values())
     stale: dict[str, int] = {}
     if rows and training_data is not None:
         stale = {str(each.circuit): each.hours for each in under_newest(lake, training_data)}

@@ -17,6 +17,7 @@ from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.gates import Verdict, by_gate
 from mlops_assets.domain.identifiers import CircuitKey, DataVersion
 from mlops_assets.domain.restatement import GATE, Restatement, changed_cells, judge
+from mlops_assets.flows.circuit_readings import restated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -119,10 +120,17 @@ def stale_data(platform: Platform, circuits: Iterable[CircuitKey] | None = None)
 
 def under_newest(lake: Lake, store: TrainingDataStore) -> tuple[Restatement, ...]:
     """What changed under each circuit's newest training set."""
+    newest = {
+        key: versions[-1]
+        for key, change in restated(lake).items()
+        if (versions := store.versions(key)) and versions[-1].delta_version < change.version
+    }
+    if not newest:
+        return ()
     pinned = [
-        versions[-1]
-        for key, changes in _changes(lake, None).items()
-        if (versions := store.versions(key)) and _touches(changes, versions[-1])
+        newest[key]
+        for key, changes in _changes(lake, newest).items()
+        if _touches(changes, newest[key])
     ]
     return tuple(found for _, found in sorted(compared(lake, store, pinned).items()))
 

@@ -172,6 +172,13 @@ class RowLog(Protocol):
         Bounded, it reads only files that hold such rows.
         """
 
+    def daily(self, name: str, count: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+        """What ``count`` says of the rows of each day, all days together.
+
+        Days that got no rows since ``name`` was asked last are not read again. Rows without a time
+        are counted as they came: what ``count`` says of them must add up.
+        """
+
 
 class PredictionsTable(Protocol):
     """`lake/predictions`: key (plant_id, circuit_id, issued_for, timestamp)."""

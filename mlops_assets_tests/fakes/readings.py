@@ -215,6 +215,15 @@ class FakeRowLog:
             rows = rows.filter(pl.col("timestamp") < (moment_text(end) if written else end))
         return _only(rows, circuits).sort(list(self.schema))
 
+    def daily(self, name, count):
+        rows = self.read()
+        stamp = rows["timestamp"]
+        text = stamp if stamp.dtype == pl.String else stamp.dt.strftime("%Y-%m-%d")
+        days = rows.with_columns(text.str.slice(0, 10).alias("_day")).partition_by(
+            "_day", include_key=False
+        )
+        return pl.concat([count(rows.clear()), *(count(day) for day in days)])
+
 
 class _Absent:
     """Stands for a table that the test is not about."""

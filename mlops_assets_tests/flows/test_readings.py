@@ -21,8 +21,8 @@ from mlops_assets.adapters.local.readings import (
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import KEY
+from mlops_assets.flows.circuit_readings import circuit_readings
 from mlops_assets.flows.readings import (
-    circuit_readings,
     data_now,
     ingest,
     slice_id_of,

@@ -65,7 +65,7 @@ class DeltaFolder:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.path = path
-        self._log = DeltaLog(path)
+        self.log = DeltaLog(path)
         self._looked: tuple[DeltaTable | None, object] = (None, None)
         self._jitter = jitter or random.Random()  # noqa: S311 spreads writers, hides nothing
         self._pause = pause
@@ -83,13 +83,13 @@ class DeltaFolder:
             return None
         except (DeltaError, OSError, ValueError) as error:
             if version is None:
-                self._log.check(self._log.newest())
+                self.log.check(self.log.newest())
             raise self.unreadable(error) from error
         if version is None:
             if table.version() < 0:
                 # Another writer made the log's folder and has not made its first commit yet.
                 return None
-            self._log.check(table.version())
+            self.log.check(table.version())
         return table
 
     def look(self) -> DeltaTable | None:
@@ -102,11 +102,11 @@ class DeltaFolder:
             TornCommitError: its newest commit is not whole.
         """
         table, state = self._looked
-        if table is not None and state is not None and state == self._log.state(table.version()):
-            self._log.check(table.version())
+        if table is not None and state is not None and state == self.log.state(table.version()):
+            self.log.check(table.version())
             return table
         table = self.open()
-        self._looked = (table, None if table is None else self._log.state(table.version()))
+        self._looked = (table, None if table is None else self.log.state(table.version()))
         return table
 
     def __getstate__(self) -> dict[str, Any]:
@@ -285,7 +285,7 @@ class DeltaFolder:
 
     def unreadable(self, error: BaseException) -> DataError:
         """Say in one line that the table cannot be read."""
-        advice = self._log.advice_on_checkpoint() or "restore it from a backup"
+        advice = self.log.advice_on_checkpoint() or "restore it from a backup"
         return DataError(f"{self.path}: cannot be read: {_line(error)}; {advice}")
 
     def _unwritable(self, error: BaseException) -> DataError:
@@ -301,8 +301,8 @@ class DeltaFolder:
             The version that holds the slice, without one the newest.
         """
         newest = int(table.version())
-        self._log.flush(newest)
-        made = None if slice_id is None else self._log.find("slice", slice_id, newest)
+        self.log.flush(newest)
+        made = None if slice_id is None else self.log.find("slice", slice_id, newest)
         return newest if made is None else made
 
     def _check_schema(self, table: DeltaTable, rows: pl.DataFrame) -> None:

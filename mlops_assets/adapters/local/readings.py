@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from mlops_assets.adapters.local.day_counts import DayCounts
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.tally import Tally
@@ -24,7 +25,7 @@ from mlops_assets.domain.readings import FIXED, KEY, feature_columns
 from mlops_assets.ports import MergeResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -201,6 +202,7 @@ class LocalRowLog:
     def __init__(self, path: Path, kind: Literal["quarantine", "restatements"]) -> None:
         self._folder = DeltaFolder(path)
         self._schema = log_schema(kind)
+        self._counts = DayCounts(self._folder, self._schema, self.read)
 
     def append(self, rows: pl.DataFrame, *, slice_id: str) -> int | None:
         """Add rows once per slice id; returns the version that holds them, None for no rows.
@@ -258,6 +260,10 @@ class LocalRowLog:
             if name not in found.columns
         ]
         return found.with_columns(missing).select(list(self._schema)).sort(list(self._schema))
+
+    def daily(self, name: str, count: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+        """What ``count`` says of each day's rows; days that did not change are not read again."""
+        return self._counts.of(name, count)
 
 
 def _only(rows: pl.LazyFrame, circuits: Iterable[CircuitKey] | None) -> pl.LazyFrame:
