@@ -154,7 +154,10 @@ def test_other_kinds_of_keys_are_refused():
     )
     with pytest.raises(RefusedError) as caught:
         sign(data, MESSAGE)
-    assert caught.value.code == "E_KEY_TYPE"
+    assert (caught.value.code, caught.value.reason) == (
+        "E_KEY_TYPE",
+        "the key file does not hold an ed25519 key",
+    )
 
 
 PUBLIC = PAIR.public_line
