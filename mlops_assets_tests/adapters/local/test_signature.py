@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 
 import pytest
@@ -11,45 +10,21 @@ import pytest
 from mlops_assets.adapters.local.signature import SshKeygen, signer
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.key_file import KeyFile
-from mlops_assets.domain.signature import read_public_line, verify
+from mlops_assets.domain.signature import verify
+from mlops_assets_tests.fakes import ssh
+from mlops_assets_tests.fakes.ssh import WORDS, public_key
 
 MESSAGE = b'{"decision":"approve"}'
-TYPED = "correct horse"
 
 
-def generate(folder, kind="ed25519", passphrase=TYPED):
-    """Make a key as people do; returns its private file."""
-    file = folder / f"id_{kind}"
-    words = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ann@example.com", "-f", file]
-    subprocess.run(words, check=True)
-    return file
-
-
-def public_key(file):
-    return read_public_line(file.with_suffix(".pub").read_text())
+def generate(folder, kind="ed25519", passphrase=WORDS):
+    return ssh.generate(folder / f"id_{kind}", kind, passphrase)
 
 
 @pytest.fixture
 def types_the_passphrase(tmp_path, monkeypatch):
-    """Someone who types the passphrase, where no terminal is."""
-    answer = tmp_path / "answer"
-    answer.write_text(f"#!/bin/sh\necho {TYPED}\n")
-    answer.chmod(0o700)
-    monkeypatch.setenv("SSH_ASKPASS", str(answer))
-    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
-
-
-@pytest.fixture
-def agent(tmp_path, monkeypatch):
-    """A running ssh-agent without keys, ended by its process id."""
-    socket = tmp_path / "agent"
-    said = subprocess.run(
-        ["ssh-agent", "-s", "-a", socket], check=True, capture_output=True, text=True
-    ).stdout
-    pid = int(said.split("SSH_AGENT_PID=")[1].split(";")[0])
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-    yield
-    os.kill(pid, signal.SIGTERM)
+    for name, value in ssh.typed(tmp_path).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -66,19 +41,20 @@ def test_an_open_key_file_signs_in_this_process(tmp_path):
     assert verify(key.sign(MESSAGE), MESSAGE) == public_key(file)
 
 
-@pytest.mark.usefixtures("agent", "types_the_passphrase")
 @pytest.mark.parametrize("named", ["the private file", "the public file alone"])
 def test_a_key_in_an_agent_signs(tmp_path, monkeypatch, named):
     file = generate(tmp_path)
     expected = public_key(file)
-    subprocess.run(["ssh-add", "-q", file], check=True)
     monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "never")
-    if named == "the public file alone":
-        file.unlink()
-        file = file.with_suffix(".pub")
-    key = signer(file)
-    assert key.public_key == expected
-    assert verify(key.sign(MESSAGE), MESSAGE) == expected
+    with ssh.agent(tmp_path / "agent") as environment:
+        ssh.add(file, {**environment, **ssh.typed(tmp_path)})
+        monkeypatch.setenv("SSH_AUTH_SOCK", environment["SSH_AUTH_SOCK"])
+        if named == "the public file alone":
+            file.unlink()
+            file = file.with_suffix(".pub")
+        key = signer(file)
+        assert key.public_key == expected
+        assert verify(key.sign(MESSAGE), MESSAGE) == expected
 
 
 @pytest.mark.usefixtures("no_agent", "types_the_passphrase")
@@ -118,7 +94,7 @@ def test_a_file_that_is_no_key_is_refused_in_one_line(tmp_path, content, code):
     assert "\n" not in str(no.value)
 
 
-@pytest.mark.parametrize("passphrase", ["", TYPED])
+@pytest.mark.parametrize("passphrase", ["", WORDS])
 @pytest.mark.usefixtures("no_agent")
 def test_a_key_of_another_kind_is_refused(tmp_path, passphrase):
     file = generate(tmp_path, "ecdsa", passphrase)
