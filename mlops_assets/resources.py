@@ -459,9 +459,11 @@ def _registry(layout: HomeLayout) -> SharedRegistry:
 def _serving(layout: HomeLayout, workspace: Literal["test", "prod"]) -> ServingWorkspace:
     from mlops_assets.adapters.local.deployment import LocalEndpoints
     from mlops_assets.adapters.local.forecast import LocalPredictionFiles
+    from mlops_assets.adapters.local.proven import LocalProvenModels
     from mlops_assets.ports import ServingWorkspace
 
     return ServingWorkspace(
         endpoints=LocalEndpoints(layout.endpoints(workspace)),
         predictions=LocalPredictionFiles(layout.prediction_files(workspace), layout.root),
+        proven=LocalProvenModels(layout.interpreters / "proven.json"),
     )

@@ -22,7 +22,7 @@ from mlops_assets.domain.forecast import (
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import window_end
 from mlops_assets.flows.issue import Issuing
-from mlops_assets.flows.ladder import said
+from mlops_assets.flows.ladder import Forecasting, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.forecast import Issued
-    from mlops_assets.flows.ladder import Forecasting
     from mlops_assets.ports import Lake, Progress, ServingWorkspace, SharedRegistry
 
 _FILES_AT_ONCE = 8
@@ -87,10 +86,16 @@ def predict(
         models=registry.models,
         forecasting=forecasting,
     )
+    models = forecasting or Forecasting.installed()
+    if prod.proven is not None:
+        models.proven.update(prod.proven.known())
     for issued in lake.engine.issue(issuing, wanted):
         batch.take(issued)
         if progress is not None:
             progress.advance(str(issued.circuit))
+    if prod.proven is not None and circuits is None:
+        served = {deployment.model_digest for deployment in live.values()}
+        prod.proven.remember(models.proven & served)
     _store(batch, lake, prod, delta_version=delta_version, now=now)
     return batch.report(delta_version=delta_version)
 

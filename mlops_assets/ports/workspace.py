@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -179,9 +179,23 @@ class SharedRegistry:
     environments: EnvironmentRegistry
 
 
+class ProvenModels(Protocol):
+    """Digests of models whose golden forecast was reproduced by what runs here."""
+
+    def known(self) -> frozenset[str]:
+        """Those remembered; none where anything that computes a forecast is another now."""
+
+    def remember(self, digests: Iterable[str]) -> None:
+        """Keep exactly these from now on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingWorkspace:
-    """Test or prod: endpoints and what they predicted. Nothing here can train."""
+    """Test or prod: endpoints and what they predicted. Nothing here can train.
+
+    Without ``proven`` every process asks every model for its golden forecast.
+    """
 
     endpoints: Endpoints
     predictions: PredictionFiles
+    proven: ProvenModels | None = None
