@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -37,6 +38,13 @@ def test_rows_are_read_by_their_mark_with_quoted_names_and_a_bound_value():
         "dbo.[SensorReadings].changed_at >= :after OR dbo.[SensorReadings].changed_at IS NULL"
     )
     assert bound == {"after": AFTER}
+
+
+def test_a_table_of_another_database_is_named_by_its_schema():
+    text, _ = written(statement(replace(POOL, schema="Historian.dbo"), None))
+    assert text.endswith("FROM [Historian].dbo.[SensorReadings]")
+    _, bound = written(asking(replace(POOL, schema="Historian.dbo")))
+    assert bound["param_1"] == "[Historian].dbo.[SensorReadings]"
 
 
 def test_the_first_reading_has_no_bound_and_a_table_without_modified_at_is_bound_by_its_stamp():
