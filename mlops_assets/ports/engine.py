@@ -100,6 +100,9 @@ class Interpreters(Protocol):
         RefusedError when there is no such interpreter; it says how to make one.
         """
 
+    def differing(self, environment: Environment) -> Sequence[str]:
+        """In what the interpreter that runs this differs from an environment; empty: in nothing."""
+
 
 class TrainingSlots(Protocol):
     """The limit on circuits in training, over every process of the home."""

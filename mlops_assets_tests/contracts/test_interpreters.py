@@ -27,6 +27,7 @@ def interpreters(request, tmp_path):
     if request.param == "fake":
         made = FakeInterpreters(load)
         made.absent.add(ABSENT)
+        made.packages[ABSENT] = [f"numpy is {version('numpy')}"]
         return made
     if request.param == "venv":
         make_venv(tmp_path / "forecasting" / "1.0.0", numpy=version("numpy"))
@@ -54,3 +55,9 @@ def test_an_environment_that_is_not_there_is_refused_with_what_makes_it(interpre
     with pytest.raises(RefusedError, match=r"forecasting:9\.0\.0 .*`.+`") as caught:
         interpreters.apply(an_environment("9.0.0", numpy="9.9.9"), jobs)
     assert caught.value.code == "E_INTERPRETER"
+
+
+def test_it_is_told_in_what_this_interpreter_differs(interpreters):
+    assert list(interpreters.differing(an_environment())) == []
+    other = an_environment("9.0.0", numpy="9.9.9")
+    assert list(interpreters.differing(other)) == [f"numpy is {version('numpy')}"]

@@ -23,6 +23,7 @@ class FakeInterpreters:
         self.asked = []
         self.missing = False
         self.absent = set()
+        self.packages = {}
 
     def apply(self, environment, jobs):
         if environment.ref in self.absent:
@@ -31,6 +32,9 @@ class FakeInterpreters:
         if self.missing:
             return {}
         return {job.circuit: self._one(str(environment.ref), job) for job in jobs}
+
+    def differing(self, environment):
+        return self.packages.get(environment.ref, ())
 
     def _one(self, name, job):
         if (name, job.circuit) in self.errors:

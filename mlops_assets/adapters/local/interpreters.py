@@ -74,6 +74,10 @@ class LocalInterpreters:
                 raise MlopsError(f"environment {environment.ref}: applying models failed: {said}")
             return read_answer(answer.read_bytes(), where=f"environment {environment.ref}")
 
+    def differing(self, environment: Environment) -> Sequence[str]:
+        """In what this interpreter differs from an environment; empty: in nothing."""
+        return _differing(environment, Path(sys.executable))
+
     def _interpreter(self, environment: Environment) -> Path:
         own = self._folder(environment) / "bin" / "python"
         interpreter = own if own.is_file() else Path(sys.executable)
