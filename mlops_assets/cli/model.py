@@ -54,6 +54,8 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
         "failed": dict(summary.failed),
         "metrics": {key: dict(row) for key, row in summary.metrics.items()},
     }
+    if ref is not None:
+        document["seconds"] = dict(seconds)
     session.answer(document, lambda: _lines(document, seconds))
     session.hint(left_over)
     if broken:

@@ -81,6 +81,7 @@ def test_a_refresh_is_a_branch_and_trains_nothing(demo_home):
     assert compared["release"] is None
     assert compared["trained"] == [KEY]
     assert set(compared["metrics"][KEY]) == {"wape", "floor", "incumbent"}
+    assert compared["seconds"][KEY] > 0
 
 
 def test_a_first_deployment_cannot_be_rolled_back_and_stays_live(demo_home):
