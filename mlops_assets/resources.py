@@ -6,14 +6,12 @@ Dagster's assets and the command line get the same `Platform` from here.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
-from urllib.parse import unquote, urlsplit
 
-from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.domain.errors import HomeError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
+from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,23 +26,14 @@ if TYPE_CHECKING:
     from mlops_assets.ports import (
         Alerting,
         Clock,
-        DevWorkspace,
         DrillFiles,
         FittingEngine,
-        Historian,
-        Lake,
-        LakeEngine,
         LandingZone,
         NotebookRenderer,
         Platform,
         Progress,
-        ReadingsTable,
-        RowLog,
-        ServingWorkspace,
-        SharedRegistry,
         Signer,
         Storage,
-        TableUpkeep,
     )
     from mlops_assets.settings import Settings
 
@@ -322,148 +311,14 @@ def _open_local(
         clock=clock or SystemClock(),
         config=config,
         ledger=LocalLedger(layout.ledger, config.anchor, config.anchored),
-        lake=_lake(layout, sessions),
-        dev=_dev(layout),
-        registry=_registry(layout),
-        test=_serving(layout, "test"),
-        prod=_serving(layout, "prod"),
+        lake=lake_of(layout, sessions),
+        dev=dev_of(layout),
+        registry=registry_of(layout),
+        test=serving_of(layout, "test"),
+        prod=serving_of(layout, "prod"),
         slots=slots,
         engine=engine,
         renderer=renderer,
         interpreters=LocalInterpreters(layout.interpreters),
     )
     return platform
-
-
-def _upkeep(layout: HomeLayout) -> dict[str, TableUpkeep]:
-    from mlops_assets.adapters.local.delta import DeltaFolder
-    from mlops_assets.adapters.local.readings import ORDER
-    from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
-
-    tables = {
-        "quarantine": layout.quarantine,
-        "restatements": layout.restatements,
-        "predictions": layout.predictions,
-        "quality": layout.quality,
-        "hindcasts": layout.hindcasts,
-    }
-    found: dict[str, TableUpkeep] = {
-        "readings": LocalTableUpkeep(DeltaFolder(layout.readings), ORDER)
-    }
-    return found | {name: LocalTableUpkeep(DeltaFolder(path)) for name, path in tables.items()}
-
-
-def _lake(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
-    from mlops_assets.adapters.local.forecast import LocalPredictionsTable
-    from mlops_assets.adapters.local.journal import LocalIngestJournal
-    from mlops_assets.adapters.local.landing import LocalLandingZone
-    from mlops_assets.adapters.local.quality import LocalQualityTable
-    from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
-    from mlops_assets.ports import Lake
-
-    def historian() -> Historian:
-        from mlops_assets.adapters.local.historian import SqlHistorian
-
-        return SqlHistorian(os.environ)
-
-    readings: ReadingsTable = LocalReadingsTable(layout.readings)
-    engine: LakeEngine
-    if sessions is None:
-        from mlops_assets.engines.polars import PolarsEngine
-
-        engine = PolarsEngine()
-    else:
-        from mlops_assets.engines.spark.lake import SparkLakeEngine
-        from mlops_assets.engines.spark.readings import SparkReadingsTable
-
-        engine = SparkLakeEngine(sessions)
-        uri = layout.readings.as_uri()
-        readings = SparkReadingsTable(readings, uri, sessions)
-    return Lake(
-        landing=LocalLandingZone(layout.raw, seen=layout.ingested / "seen.json"),
-        journal=LocalIngestJournal(layout.ingested),
-        readings=readings,
-        quarantine=LocalRowLog(layout.quarantine, "quarantine"),
-        restatements=LocalRowLog(layout.restatements, "restatements"),
-        predictions=LocalPredictionsTable(layout.predictions),
-        quality=LocalQualityTable(layout.quality),
-        hindcasts=LocalQualityTable(layout.hindcasts),
-        historian=historian,
-        upkeep=_upkeep(layout),
-        engine=engine,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SliceLake:
-    """The parts of a lake that one slice needs."""
-
-    landing: LandingZone
-    readings: ReadingsTable
-    quarantine: RowLog
-    engine: LakeEngine
-
-
-def open_slice_lake(raw: str, readings: str, quarantine: str, sessions: SparkSessions) -> SliceLake:
-    """Return what a job on Spark needs of a lake whose parts lie at these URIs.
-
-    Raises:
-        UsageError: a URI is of no backend that this installation has.
-    """
-    from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
-    from mlops_assets.engines.spark.lake import SparkLakeEngine
-    from mlops_assets.engines.spark.readings import SparkReadingsTable
-
-    table = LocalReadingsTable(_local_path(readings))
-    return SliceLake(
-        landing=landing_zone(_local_path(raw)),
-        readings=SparkReadingsTable(table, readings, sessions),
-        quarantine=LocalRowLog(_local_path(quarantine), "quarantine"),
-        engine=SparkLakeEngine(sessions),
-    )
-
-
-def _local_path(uri: str) -> Path:
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc:
-        raise UsageError(f"{uri}: is no file:///PATH, which is all that a local lake has")
-    return Path(unquote(parts.path))
-
-
-def _dev(layout: HomeLayout) -> DevWorkspace:
-    from mlops_assets.adapters.local.environment import LocalEnvironmentRegistry
-    from mlops_assets.adapters.local.evidence import LocalEvidenceStore
-    from mlops_assets.adapters.local.model import LocalModelRegistry
-    from mlops_assets.adapters.local.training_data import LocalTrainingDataStore
-    from mlops_assets.ports import DevWorkspace
-
-    return DevWorkspace(
-        training_data=LocalTrainingDataStore(layout.dev_data, layout.root),
-        models=LocalModelRegistry(layout.dev_models, layout.root),
-        environments=LocalEnvironmentRegistry(layout.dev_environments),
-        evidence=LocalEvidenceStore(layout.dev_evidence, layout.root),
-    )
-
-
-def _registry(layout: HomeLayout) -> SharedRegistry:
-    from mlops_assets.adapters.local.environment import LocalEnvironmentRegistry
-    from mlops_assets.adapters.local.model import LocalModelRegistry
-    from mlops_assets.ports import SharedRegistry
-
-    return SharedRegistry(
-        models=LocalModelRegistry(layout.registry_models, layout.root),
-        environments=LocalEnvironmentRegistry(layout.registry_environments),
-    )
-
-
-def _serving(layout: HomeLayout, workspace: Literal["test", "prod"]) -> ServingWorkspace:
-    from mlops_assets.adapters.local.deployment import LocalEndpoints
-    from mlops_assets.adapters.local.forecast import LocalPredictionFiles
-    from mlops_assets.adapters.local.proven import LocalProvenModels
-    from mlops_assets.ports import ServingWorkspace
-
-    return ServingWorkspace(
-        endpoints=LocalEndpoints(layout.endpoints(workspace)),
-        predictions=LocalPredictionFiles(layout.prediction_files(workspace), layout.root),
-        proven=LocalProvenModels(layout.interpreters / "proven.json"),
-    )

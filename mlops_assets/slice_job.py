@@ -68,7 +68,7 @@ def run(raw: str, readings: str, quarantine: str, order: Order, sessions: SparkS
     import polars as pl
 
     from mlops_assets.flows.arrival import Arrival, Before, quarantine_entries
-    from mlops_assets.resources import open_slice_lake
+    from mlops_assets.stores import open_slice_lake
 
     lake = open_slice_lake(raw, readings, quarantine, sessions)
     rules = Arrival(

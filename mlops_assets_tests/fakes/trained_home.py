@@ -17,8 +17,8 @@ from mlops_assets.domain.proof import proof_document, write_proof
 from mlops_assets.flows import training_data
 from mlops_assets.forecasters.training import fit
 from mlops_assets.ports import Platform
-from mlops_assets.resources import _dev, _lake, _registry, _serving
 from mlops_assets.settings import HomeLayout
+from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
 from mlops_assets_tests.fakes.clock import FakeClock
 from mlops_assets_tests.fakes.environment import environment
 from mlops_assets_tests.fakes.ledger import FakeLedger
@@ -67,11 +67,11 @@ class TrainedHome:
             clock=FakeClock(NOW),
             config=self.git,
             ledger=self.ledger,
-            lake=_lake(self.layout),
-            dev=_dev(self.layout),
-            registry=_registry(self.layout),
-            test=_serving(self.layout, "test"),
-            prod=_serving(self.layout, "prod"),
+            lake=lake_of(self.layout),
+            dev=dev_of(self.layout),
+            registry=registry_of(self.layout),
+            test=serving_of(self.layout, "test"),
+            prod=serving_of(self.layout, "prod"),
             slots=None,
             engine=None,
             renderer=lambda: KernelRenderer(root, self.layout.config),

@@ -30,8 +30,8 @@ from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
 from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
 from mlops_assets.flows.readings import ingest
-from mlops_assets.resources import _upkeep
 from mlops_assets.settings import HomeLayout
+from mlops_assets.stores import upkeep_of
 from mlops_assets_tests.fakes.readings import a_circuit, a_config, a_lake
 from mlops_assets_tests.faults import checker, failpoint
 
@@ -175,7 +175,7 @@ def lake_of(home: Path) -> Lake:
         readings=LocalReadingsTable(layout.readings),
         quarantine=LocalRowLog(layout.quarantine, "quarantine"),
         restatements=LocalRowLog(layout.restatements, "restatements"),
-        upkeep=_upkeep(layout),
+        upkeep=upkeep_of(layout),
     )
 
 

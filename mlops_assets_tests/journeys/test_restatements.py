@@ -18,8 +18,8 @@ from deltalake import DeltaTable
 from mlops_assets.flows.readings import ingest
 from mlops_assets.flows.restatement import stale_data
 from mlops_assets.flows.training_data import register, trained_until
-from mlops_assets.resources import _dev, _lake
 from mlops_assets.settings import HomeLayout
+from mlops_assets.stores import dev_of, lake_of
 from mlops_assets_tests.fakes.readings import a_circuit, a_config, csv_of
 
 INJECTED = int(os.environ.get("MLOPS_RESTATEMENTS", "40"))
@@ -39,7 +39,7 @@ class Home:
     def __init__(self, root):
         self.layout = HomeLayout(root)
         self.layout.raw.mkdir(parents=True)
-        self.lake, self.dev = _lake(self.layout), _dev(self.layout)
+        self.lake, self.dev = lake_of(self.layout), dev_of(self.layout)
         self.random = random.Random(SEED)
         self.circuits = {
             key: a_circuit(key, features=("rain",) if number % 2 else ())

@@ -12,8 +12,8 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import window_end
 from mlops_assets.flows.deployment import deploy
 from mlops_assets.flows.forecast import predict
-from mlops_assets.resources import _lake, _registry, _serving
 from mlops_assets.settings import HomeLayout
+from mlops_assets.stores import lake_of, registry_of, serving_of
 from mlops_assets_tests.fakes.deployment import a_release, a_serving, an_entry
 from mlops_assets_tests.fakes.trained_home import NOW, TrainedHome
 
@@ -52,11 +52,16 @@ def home(tmp_path):
 def batch(root, engine=None):
     """Predict in a home; returns the rows, the files' bytes and the report."""
     layout = HomeLayout(root)
-    lake = _lake(layout)
+    lake = lake_of(layout)
     if engine is not None:
         lake = replace(lake, engine=engine)
     report = predict(
-        lake, _serving(layout, "prod"), _registry(layout), day=DAY, now=IN_TIME, data_now=IN_TIME
+        lake,
+        serving_of(layout, "prod"),
+        registry_of(layout),
+        day=DAY,
+        now=IN_TIME,
+        data_now=IN_TIME,
     )
     files = sorted(layout.prediction_files("prod").rglob("*.parquet"))
     told = {
