@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,14 @@ class Server:
         return self._wait(
             lambda: self.ask(query, id=backfill)["partitionBackfillOrError"]["status"]
         )
+
+    def wait_until(self, found: Callable[[], Any]) -> Any:
+        """Return what is found once there is something."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while not (there := found()):
+            assert time.monotonic() < deadline, f"nothing after {RUN_SECONDS} s"
+            time.sleep(2)
+        return there
 
     def _wait(self, status: Any) -> str:
         deadline = time.monotonic() + RUN_SECONDS

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.flows import approval
+from mlops_assets.flows.ledger import views
+from mlops_assets.flows.plan import config_at
+from mlops_assets_tests.journeys.people import ENGINEER, approve, commit, created, opened
 from mlops_assets_tests.journeys.product_state import product_state
 from mlops_assets_tests.journeys.server import Server, served
 
@@ -27,6 +34,7 @@ ASSETS = {
     "predictions",
     "forecast_quality",
 }
+KEY = CircuitKey("P001", "C001")
 LAUNCH = """mutation($params: ExecutionParams!) {
     launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -97,8 +105,10 @@ def test_people_can_do_in_the_ui_what_the_command_line_does(demo_home):
         _checks_show(server)
         _partial_release_is_refused(server)
         _daily_schedule_ticks(server)
-    after = product_state(demo_home)
-    assert after == before
+        after = product_state(demo_home)
+        assert after == before
+
+        _a_waiting_release_shows_and_goes_on_when_it_is_signed(server, demo_home)
 
 
 def _newest_day(server: Server) -> str:
@@ -140,8 +150,59 @@ def _checks_show(server: Server) -> None:
 
 
 def _partial_release_is_refused(server: Server) -> None:
-    """The one release is deployed: a part of it changes nothing, whatever the run says."""
-    assert launch(server, ["production_deployment"], "P001/C001") in {"SUCCESS", "FAILURE"}
+    """The one release holds three circuits: a stage of one of them is refused."""
+    assert launch(server, ["production_deployment"], str(KEY)) == "FAILURE"
+
+
+def _a_waiting_release_shows_and_goes_on_when_it_is_signed(server: Server, home: Path) -> None:
+    """A circuit is retired: its check tells who may sign and how, then who did and when."""
+    config = home / "config"
+    (config / "plants" / f"{KEY}.yml").unlink()
+    master = config / "plants_circuits.yml"
+    master.write_text(master.read_text().replace(f"{KEY.circuit_id}, ", ""))
+    commit(config, "Retire a circuit")
+    made = created(home, KEY)
+    platform = opened(home)
+    approval.request(platform, config_at(platform), made, "registry", now=platform.clock.now())
+    told = _newest_check(server, f"{made}: signed by nobody, 0 of 1 needed")
+    command = f"mlops release approve {made} --stage registry --key ~/.ssh/id_ed25519"
+    assert (told["success"], told["severity"], told["partition"]) == (False, "WARN", str(KEY))
+    assert told["metadata"]["command"] == command
+    assert f"may sign: {ENGINEER}; open until 20" in told["description"]
+    assert f"`{command}` signs it" in told["description"]
+    assert (home / told["metadata"]["page"]).is_file()
+
+    approve(home, made, "registry")
+    told = _newest_check(server, f"signed by {ENGINEER}, 1 of 1 needed ({ENGINEER} at 20")
+    assert told["success"]
+    server.wait_until(lambda: _state(home, made) in {"registered", "tested"})
+
+
+def _state(home: Path, made: str) -> str:
+    platform = opened(home)
+    return next(
+        view.state for view in views(platform, platform.clock.now()) if view.release == made
+    )
+
+
+def _newest_check(server: Server, said: str) -> dict[str, Any]:
+    """Wait until the newest evaluation of the circuit's registry approval says something."""
+
+    def newest() -> dict[str, Any] | None:
+        executions = server.ask(
+            """{ assetCheckExecutions(assetKey: {path: ["registry_model"]},
+            checkName: "registry_approval", limit: 5) { evaluation { success severity partition
+            description metadataEntries { label ... on TextMetadataEntry { text } } } } }"""
+        )["assetCheckExecutions"]
+        told = [one["evaluation"] for one in executions if one["evaluation"]]
+        found = [one for one in told if one["partition"] == str(KEY)]
+        if not found or said not in found[0]["description"]:
+            return None
+        entries = found[0].pop("metadataEntries")
+        texts = {entry["label"]: entry.get("text") for entry in entries}
+        return {**found[0], "metadata": texts}
+
+    return server.wait_until(newest)
 
 
 def _daily_schedule_ticks(server: Server) -> None:
