@@ -64,9 +64,8 @@ def take_up(
     ``run`` merges an addition. Files that are gone are said in one line, and read once they are
     back, together with all that came after them.
     """
-    known = lake.journal.catalogue()
-    if known is None:
-        known = _first(lake, config)
+    said = lake.journal.catalogue()
+    known = _first(lake, config) if said is None else said
     there = frozenset(present)
     returned = known.absent & there
     circuits = set(config.circuits) if returned else config.circuits.keys() - known.circuits
@@ -95,7 +94,7 @@ def take_up(
         features=frozenset(config.feature_columns),
         absent=absent,
     )
-    if wanted != lake.journal.catalogue():
+    if wanted != said:
         lake.journal.know(wanted)
     return report
 

@@ -83,8 +83,9 @@ def ingest(
         before = lake.readings.version() if lake.readings.exists() else 0
         reopen_lost(lake, progress)
         reopened, absent = lake.journal.reopened(), list[str]()
-        as_then = replace(etl, config=as_known(lake, config))
-        for slice_id, record in lake.journal.pending().items():
+        pending = lake.journal.pending()
+        as_then = replace(etl, config=as_known(lake, config)) if pending else etl
+        for slice_id, record in pending.items():
             addition = record.addition
             members = record.files if addition is None else [each.file for each in addition.files]
             if missing := set(members) - set(files if addition is None else present):
