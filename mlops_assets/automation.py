@@ -278,7 +278,7 @@ def _ready(
 ) -> Iterator[tuple[Stage, str]]:
     """Yield the stage of a release whose gate is open, with what makes this opening unique."""
     from mlops_assets.domain.gates import refusals
-    from mlops_assets.flows.gates import gate
+    from mlops_assets.flows.gates import gate, stage_policy
 
     stages: dict[str, Stage] = {
         "awaiting_registry": "registry",
@@ -288,7 +288,12 @@ def _ready(
     stage = stages.get(view.state)
     if stage is None:
         return
-    reasons = refusals(gate(home.platform, home.config(), view.release, stage, now=home.now()))
+    config, request = home.config(), view.open_request
+    if request and len(request.approvals) < stage_policy(config, request.stage).quorum:
+        # Nobody asks the gates of a large release every tick for as long as people may take.
+        context.log.info("%s: %s waits for signatures", view.release, stage)
+        return
+    reasons = refusals(gate(home.platform, config, view.release, stage, now=home.now()))
     if reasons:
         context.log.info("%s: %s waits: %s", view.release, stage, "; ".join(reasons))
         return

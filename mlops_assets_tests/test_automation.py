@@ -99,6 +99,21 @@ def test_a_complete_approval_starts_its_stage_within_a_tick_and_no_other_does(in
     assert request.job_name == "production"
 
 
+def test_while_signatures_are_missing_no_gate_is_asked(instance):
+    home = WatchedHome(ReleaseHome())
+    made = home.made.create()
+    home.made.request(made, "registry")
+    reads = []
+    models = home.made.dev.models
+    models.files = lambda record, read=models.files: (reads.append(record), read(record))[1]
+    assert tick(home, instance) == []
+    assert reads == []
+    home.made.approve(made, "registry", ENGINEER)
+    reads.clear()
+    assert len(tick(home, instance)) == 1
+    assert reads
+
+
 def test_a_request_that_ran_out_is_recorded_by_the_sensor_and_starts_nothing(instance):
     home = WatchedHome(ReleaseHome())
     made = home.made.create()
