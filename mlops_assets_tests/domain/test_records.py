@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
 
@@ -58,5 +58,5 @@ def test_a_record_cannot_be_changed_or_given_more(record):
 
 @pytest.mark.parametrize("kind", NAMED)
 def test_a_record_is_made_by_the_names_of_its_fields(kind):
-    with pytest.raises(TypeError, match="positional"):
-        kind(*range(3))
+    with pytest.raises(TypeError, match="takes 1 positional argument"):
+        kind(*fields(kind))
