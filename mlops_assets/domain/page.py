@@ -7,6 +7,7 @@ somebody who has to sign, or to understand years later, and who never saw Dagste
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ pre{padding:.6rem .8rem;overflow-x:auto}
 summary{cursor:pointer;padding:.35rem 0}details{border-bottom:1px solid #7f7f7f33}
 svg{max-width:100%;height:auto}"""
 
+# A signature that does not count, with the code that says why.
+_VOID = re.compile(r": E_[A-Z]")
 _OUTLIERS = """\
 Circuits that need a look come first: those with a refusal or a warning, then those that lose
 against what is live now, then those closest to the seasonal naive (yesterday's values again)."""
@@ -221,9 +224,16 @@ def _verdicts(verdicts: Sequence[Verdict], none: str) -> str:
     return f"<table><tbody>{rows}</tbody></table>"
 
 
+def waits(verdict: Verdict) -> bool:
+    """Whether nothing is wrong but that people have not signed."""
+    return verdict.gate.endswith("_approval") and not _VOID.search(verdict.reason)
+
+
 def _mark(verdict: Verdict) -> str:
     if verdict.passed:
         return '<span class="yes">passed</span>'
+    if waits(verdict):
+        return '<span class="warn">waits</span>'
     if verdict.blocking:
         return '<span class="no">refused</span>'
     return '<span class="warn">warning</span>'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.domain.page import waits
 from mlops_assets.domain.scoring import figure, share
 
 if TYPE_CHECKING:
@@ -96,11 +97,15 @@ def _to_sign(page: ReleasePage) -> list[str]:
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> list[str]:
-    marks = {True: "REFUSED", False: "warning"}
-    return [
-        f"{'passed ' if each.passed else marks[each.blocking]}  {each.gate}: {each.reason}"
-        for each in verdicts
-    ]
+    return [f"{_mark(each):7}  {each.gate}: {each.reason}" for each in verdicts]
+
+
+def _mark(verdict: Verdict) -> str:
+    if verdict.passed:
+        return "passed"
+    if waits(verdict):
+        return "waits"
+    return "REFUSED" if verdict.blocking else "warning"
 
 
 def _commits(page: ReleasePage) -> list[str]:

@@ -15,6 +15,7 @@ from mlops_assets.domain.gates import by_gate
 from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.page import CircuitPart, ReleasePage, Signature, render
 from mlops_assets.domain.restatement import EVIDENCE, acknowledged_cells
+from mlops_assets.domain.review import review_document
 from mlops_assets.domain.scoring import backtest_chart
 from mlops_assets.domain.signature import NAMESPACE
 from mlops_assets.flows.alert import signers
@@ -160,12 +161,26 @@ def _commits(platform: Platform, manifest: Manifest, release: str) -> list[dict[
 
 
 def _review(platform: Platform, release: str, entry: Entry) -> Sequence[Mapping[str, Any]]:
-    if entry.action == "retire":
-        return ()
     try:
+        if entry.action == "retire":
+            return _removal(platform, entry)
         changes: Sequence[Mapping[str, Any]] = shown(platform, release, entry)["changes"]
     except (MlopsError, ValueError, KeyError):
         return ()
+    return changes
+
+
+def _removal(platform: Platform, entry: Entry) -> Sequence[Mapping[str, Any]]:
+    """The commits that took a circuit out of the config since what it replaces was released."""
+    views = {each.release: each for each in lifecycle.fold(platform.ledger.entries(), None)}
+    replaced = views.get(entry.replaces or "")
+    since, until = (replaced.config_commit if replaced else None), entry.config_commit
+    repository, file = platform.config, f"plants/{entry.circuit}.yml"
+    commits = repository.log(file, since=since, until=until)
+    document = review_document(
+        entry.circuit, file, commits, since=since, until=until, root=repository.root_commit()
+    )
+    changes: Sequence[Mapping[str, Any]] = document["changes"]
     return changes
 
 

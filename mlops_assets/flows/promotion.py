@@ -17,7 +17,7 @@ from mlops_assets.domain.errors import MlopsError, RefusedError, StaleError
 from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import EnvironmentRef, canonical_json, sha256
 from mlops_assets.domain.ledger import check_clock
-from mlops_assets.domain.release import AWAITING
+from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.gates import judge, read_test_validation
 from mlops_assets.flows.ledger import live_releases, manifest_of, served_after, stale_circuits
@@ -175,6 +175,8 @@ def _check_state(view: ReleaseView, stage: Stage, policy: Policy, *, begun: bool
     if not right:
         awaited = view.waits_for(policy)
         waits = f"it waits for {awaited}" if awaited else "that is an end"
+        if view.state == BEFORE_REQUEST.get(stage):
+            waits += f": `mlops release approve {view.release} --stage {stage} --key KEY`"
         why = f" ({view.reason})" if view.reason and not view.open else ""
         raise RefusedError(
             "E_STATE", f"{view.release} is {view.state}{why}, so {stage} cannot be done: {waits}"

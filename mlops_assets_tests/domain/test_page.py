@@ -175,3 +175,16 @@ def test_tags_are_closed():
 
 def test_the_same_release_gives_the_same_page():
     assert render(page()) == render(page())
+
+
+@pytest.mark.parametrize(
+    ("reason", "mark"),
+    [
+        ("signed by nobody, 0 of 1 needed", "waits"),
+        ("signed by nobody, 0 of 1 needed; does not count: no request is open", "waits"),
+        ("signed by nobody, 0 of 1 needed; does not count: b@co.example: E_ROLE x", "refused"),
+    ],
+)
+def test_what_nobody_has_signed_yet_waits_and_a_signature_that_is_void_is_refused(reason, mark):
+    html = text(page(verdicts=[Verdict("registry_approval", passed=False, reason=reason)]))
+    assert f">{mark}</span></td><td>registry_approval</td>" in html

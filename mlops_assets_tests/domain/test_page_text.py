@@ -74,6 +74,12 @@ def test_circuits_that_need_a_look_come_first_and_in_full():
     assert "P001/C003: model version 2" in text(made, "P001/C003")
 
 
+def test_what_nobody_has_signed_yet_waits():
+    said = text(page(verdicts=[Verdict("registry_approval", passed=False, reason="by nobody")]))
+    assert "waits    registry_approval: by nobody" in said
+    assert "REFUSED" not in said
+
+
 def test_one_circuit_alone_is_told_in_full():
     said = text(page(part("P001/C001", incumbent=0.06)))
     assert "readings Delta version 4 -> model version 2" in said

@@ -84,6 +84,13 @@ def test_no_stage_is_done_out_of_its_turn(home):
     assert "waits for" in refused(home, made, "test").reason
 
 
+def test_a_stage_that_nobody_asked_to_sign_names_the_command(home):
+    made = home.create()
+    command = f"`mlops release approve {made} --stage registry --key KEY`"
+    assert refused(home, made, "registry").reason.endswith(command)
+    assert "mlops release approve" not in refused(home, made, "production").reason
+
+
 def test_a_stage_without_signature_stays_closed(home):
     made = home.create()
     home.request(made, "registry")

@@ -16,7 +16,7 @@ from mlops_assets.flows.evidence import page
 from mlops_assets.flows.trace import trace
 from mlops_assets_tests.domain.test_evidence import PROOF
 from mlops_assets_tests.fakes.forecast import FORECASTING
-from mlops_assets_tests.fakes.release import C1, C2, ENGINEER, MANAGER, ReleaseHome
+from mlops_assets_tests.fakes.release import AUTHOR, C1, C2, ENGINEER, MANAGER, ReleaseHome
 from mlops_assets_tests.fakes.serving import DAY
 
 LINKS = [
@@ -180,6 +180,18 @@ def test_the_page_of_what_is_live_still_tells_what_was_asked_of_it(home):
     checks = html.split("<h2>Checks</h2>")[1].split("<h2>")[0]
     for gate in ("evidence", "lineage", "skill", "champion", "fallback_ladder"):
         assert f"<td>{gate}</td>" in checks
+
+
+def test_the_page_of_a_retirement_names_the_commit_that_took_the_circuit_away(home):
+    home.circuits.remove(C1)
+    home.git.add(
+        {f"plants/{C1}.yml": b""}, author=AUTHOR, reviewers=[ENGINEER], message="Line 1 is gone"
+    )
+    made = home.create(C1)
+    html = page(home.platform, home.config, made, now=home.now).decode()
+    changes = html.split("<h2>What changes</h2>")[1].split("<h2>")[0]
+    for expected in ("Line 1 is gone", AUTHOR, f"reviewed by {ENGINEER}", str(C1)):
+        assert expected in changes
 
 
 def test_who_may_sign_and_until_when_is_said_until_enough_have(home):
