@@ -218,6 +218,7 @@ def _slice(report: IngestReport) -> Mapping[str, object]:
         "restated": report.rows_restated,
         "reasons": dict(report.reasons),
         "added": list(report.added[:20]),
+        "left_out": sorted({name for names in report.unknown_columns.values() for name in names}),
         "files": list(report.files[:20]),
     }
 

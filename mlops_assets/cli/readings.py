@@ -42,6 +42,8 @@ def ingest(session: Session, raw: Path | None) -> None:
     }
     lines = [f"{name.replace('_', ' '):18} {value}" for name, value in document.items()]
     lines += [f"quarantined: {count} {reason}" for reason, count in sorted(report.reasons.items())]
+    if left := sorted({name for names in report.unknown_columns.values() for name in names}):
+        lines.append(f"left out, named by no spec: {', '.join(left)}")
     if report.added:
         lines.append(f"read again for what was added: {', '.join(report.added)}")
     lines += [f"table {name}: {rows} new rows" for name, rows in sorted(report.tables.items())]

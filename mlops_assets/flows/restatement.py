@@ -109,10 +109,18 @@ def _alone(platform: Platform, entry: Entry) -> Verdict:
 def stale_data(platform: Platform, circuits: Iterable[CircuitKey] | None = None) -> Stale:
     """Every training set under which something changed, of these circuits or of all."""
     store = platform.dev.training_data
+    chosen = None if circuits is None else frozenset(circuits)
+    older = {
+        key: versions
+        for key, change in restated(platform.lake, chosen).items()
+        if (versions := [v for v in store.versions(key) if v.delta_version < change.version])
+    }
+    if not older:
+        return {}
     pinned = [
         data
-        for key, changes in _changes(platform.lake, circuits).items()
-        for data in store.versions(key)
+        for key, changes in _changes(platform.lake, older).items()
+        for data in older[key]
         if _touches(changes, data)
     ]
     return compared(platform.lake, store, pinned)
