@@ -14,6 +14,7 @@ NAMES = (
     "daily_batch",
     "events",
     "forecast_reads",
+    "growth",
     "import_time",
     "real_readings",
     "replay",

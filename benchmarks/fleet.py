@@ -127,16 +127,15 @@ def begin(home: Path, circuits: int, *, days: int, effort: str = "balanced") -> 
     return settings
 
 
-def ask_for(settings: Settings, forecaster: str) -> None:
-    """Commit a reviewed change of every spec: this forecaster instead of a choice."""
+def ask_for(settings: Settings, forecaster: str, *, but: int = 0) -> None:
+    """Commit a reviewed change of every spec but the first: this forecaster, not a choice."""
     from mlops_assets.resources import config_repository
 
     repository = config_repository(settings)
-    files = {
-        path: data.replace(b"forecaster: auto", f"forecaster: {forecaster}".encode())
-        for path, data in repository.files(repository.head()).items()
-        if path.startswith("plants/")
-    }
+    there = repository.files(repository.head())
+    specs = sorted(path for path in there if path.startswith("plants/"))[but:]
+    wanted = f"forecaster: {forecaster}".encode()
+    files = {path: there[path].replace(b"forecaster: auto", wanted) for path in specs}
     repository.commit(
         files,
         message=f"Ask for {forecaster}\n\nReviewed-by: Reviewer <reviewer@demo.example>",
@@ -224,10 +223,6 @@ def served(
     home: Path, circuits: int, *, days: int, forecaster: str | None = "seasonal_naive"
 ) -> dict[str, float]:
     """Make a home in which the whole fleet is live; returns the seconds of each step."""
-    from mlops_assets.flows.deployment import deploy
-    from mlops_assets.flows.plan import config_at
-    from mlops_assets.resources import open_platform
-
     began = time.perf_counter()
     settings = begin(home, circuits, days=days, effort="fast")
     if forecaster is not None:
@@ -235,6 +230,17 @@ def served(
     seconds = {"begin": time.perf_counter() - began}
     seconds["etl"] = run(settings, "etl", "readings").seconds
     began = time.perf_counter()
+    serve(settings)
+    seconds["models"] = time.perf_counter() - began
+    return {name: round(each, 2) for name, each in seconds.items()}
+
+
+def serve(settings: Settings) -> None:
+    """Fit, register and deploy a model of every circuit."""
+    from mlops_assets.flows.deployment import deploy
+    from mlops_assets.flows.plan import config_at
+    from mlops_assets.resources import open_platform
+
     platform = open_platform(settings)
     config = config_at(platform)
     (environment, *_) = config.environments.values()
@@ -245,16 +251,12 @@ def served(
         for jobs in _jobs(platform, config)
         for job, result in _fits(engine, jobs)
     ]
-    seconds["models"] = time.perf_counter() - began
-    began = time.perf_counter()
     entries.sort(key=lambda entry: entry.circuit)
     manifest = Manifest(entries=tuple(entries), attempt=1, four_eyes="required")
     deploy(platform.prod, platform.registry, manifest)
     replaced = {str(entry.circuit): None for entry in entries}
     data = {"release": manifest.release, "circuits": replaced, "retired": []}
     platform.ledger.append("deployed", "platform", data, platform.clock.now())
-    seconds["deployment"] = time.perf_counter() - began
-    return {name: round(each, 2) for name, each in seconds.items()}
 
 
 def _jobs(platform: Platform, config: Config) -> Iterator[list[FitJob]]:
