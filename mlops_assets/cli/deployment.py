@@ -8,6 +8,7 @@ import click
 
 from mlops_assets.cli.option import circuit_option, explains
 from mlops_assets.cli.session import Refused
+from mlops_assets.domain.alert import some
 from mlops_assets.domain.errors import MlopsError, UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _drilled(document: dict[str, Any], file: str) -> list[str]:
     back, first = len(document["circuits"]), document["first_deployments"]
     lines = [f"{document['at']}: {back} ways back tried in {document['seconds']:.3f} s: {file}"]
     if first:
-        lines.append(f"first deployments, which have none: {', '.join(first)}")
+        lines.append(f"{len(first)} first deployments, which have none: {some(first)}")
     return lines
 
 
