@@ -21,9 +21,9 @@ ENGINEER = "engineer@demo.example"
 MANAGER = "manager@demo.example"
 
 
-def commit(config: Path, message: str) -> None:
-    """Commit everything as the manager, reviewed by the engineer."""
-    git = ["git", "-C", str(config), "-c", "user.name=M", "-c", f"user.email={MANAGER}"]
+def commit(config: Path, message: str, author: str = MANAGER) -> None:
+    """Commit everything, reviewed by the engineer."""
+    git = ["git", "-C", str(config), "-c", "user.name=M", "-c", f"user.email={author}"]
     subprocess.run([*git, "add", "-A"], check=True)
     review = f"Reviewed-by: Engineer <{ENGINEER}>"
     subprocess.run([*git, "commit", "-q", "-m", f"{message}\n\n{review}"], check=True)
