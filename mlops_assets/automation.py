@@ -150,11 +150,7 @@ def config_changes(
         platform, config = home.platform, home.config()
         lines = [line for line in plan(platform, config, now=home.now()) if line.action == "train"]
         told = stored_versions(context.instance, "circuit_config")
-        news = [
-            fact
-            for fact in config_facts(platform, config)
-            if fact.asset != "circuit_config" or told.get(fact.partition or "") != fact.version
-        ]
+        news = list(config_facts(platform, config, told))
         before = context.cursor
         changed = platform.config.changed(before, config.commit) if before else ()
     except MlopsError as error:

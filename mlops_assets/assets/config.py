@@ -41,7 +41,7 @@ def circuit_config_fact(circuit: Circuit, origin: CommitInfo | None) -> Fact:
     return Fact(
         asset="circuit_config",
         partition=str(circuit.key),
-        version=circuit.spec_digest,
+        version=_version(circuit),
         metadata={
             "plant": circuit.key.plant_id,
             "plant_owners": circuit.owners,
@@ -64,6 +64,10 @@ def circuit_config_fact(circuit: Circuit, origin: CommitInfo | None) -> Fact:
     )
 
 
+def _version(circuit: Circuit) -> str:
+    return circuit.spec_digest
+
+
 def environment_fact(environment: Environment) -> Fact:
     """Tell one registered environment version."""
     return Fact(
@@ -80,12 +84,21 @@ def environment_fact(environment: Environment) -> Fact:
     )
 
 
-def config_facts(platform: Platform, config: Config) -> Iterator[Fact]:
-    """Tell every circuit's spec and the newest environment of the dev workspace."""
-    origins = _origins(platform.config.log(None, since=None, until=config.commit))
-    for circuit in config.circuits.values():
-        origin = _origin(platform, circuit, config.commit, origins)
-        yield circuit_config_fact(circuit, origin)
+def config_facts(
+    platform: Platform, config: Config, told: Mapping[str, str] | None = None
+) -> Iterator[Fact]:
+    """Tell every circuit's spec and the newest environment of the dev workspace.
+
+    Left out are circuits that were ``told`` with this version, by partition: where a spec comes
+    from is a look into git for each, which a sensor would take for all of them at every tick.
+    """
+    known = told or {}
+    news = [each for each in config.circuits.values() if known.get(str(each.key)) != _version(each)]
+    if news:
+        origins = _origins(platform.config.log(None, since=None, until=config.commit))
+        for circuit in news:
+            origin = _origin(platform, circuit, config.commit, origins)
+            yield circuit_config_fact(circuit, origin)
     if environments := platform.dev.environments.list():
         yield environment_fact(environments[-1])
 

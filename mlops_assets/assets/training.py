@@ -103,9 +103,8 @@ class _Work:
         """Tell what config wants, where that is not what was told last."""
         writer = EventWriter(self._context)
         told = stored_versions(self._context.instance, "circuit_config")
-        for fact in config_facts(self._home.platform, self._config):
-            if fact.partition is None or told.get(fact.partition) != fact.version:
-                writer.materialized(fact)
+        for fact in config_facts(self._home.platform, self._config, told):
+            writer.materialized(fact)
 
     def _fall_out(self, circuit: CircuitKey, reason: str, *, since: str) -> None:
         """Note that a circuit got no further than the step before ``since``."""
