@@ -20,6 +20,7 @@ from mlops_assets.domain.addition import (
 from mlops_assets.domain.arrivals import fixed_schema, last_arrivals
 from mlops_assets.domain.quarantine_log import still_unknown
 from mlops_assets.domain.readings import KEY
+from mlops_assets.domain.source import HISTORIAN
 from mlops_assets.flows.arrival import entries_of, proved_order, table_rows
 from mlops_assets.flows.contract import before_slice, judge, log_around
 
@@ -116,9 +117,10 @@ class Zones:
     own: frozenset[RawFile]
 
     @classmethod
-    def of(cls, chosen: LandingZone, landing: LandingZone) -> Zones:
-        """Look once what lies in the folder; it stands for files of the same name."""
-        return cls(chosen, landing, frozenset(chosen.files()))
+    def of(cls, chosen: LandingZone, landing: LandingZone, files: Iterable[RawFile]) -> Zones:
+        """``files`` are those of the folder, and drawings; they stand for others of their name."""
+        own = frozenset(file for file in files if not file.path.startswith(HISTORIAN))
+        return cls(chosen, landing, own)
 
     def files(self) -> Sequence[RawFile]:
         """Every file of both, sorted by path."""

@@ -78,8 +78,10 @@ def ingest(
         files = zone.files()
         report = IngestReport()
         etl = _Etl(lake, config, zone, now, trained_until(), progress)
-        again = etl if landing is None else replace(etl, zone=Zones.of(landing, lake.landing))
-        present = files if landing is None else again.zone.files()
+        again, present = etl, files
+        if landing is not None:
+            again = replace(etl, zone=Zones.of(landing, lake.landing, files))
+            present = again.zone.files()
         before = lake.readings.version() if lake.readings.exists() else 0
         reopen_lost(lake, progress)
         reopened, absent = lake.journal.reopened(), list[str]()
