@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
 
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.slice import FileFact
+from mlops_assets.domain.warm_start import Learned, WarmStart
 from mlops_assets.engines.spark.wire import decode, encode
 from mlops_assets_tests.engines.test_processes import job
 from mlops_assets_tests.fakes.engine import cheap_fit
@@ -21,6 +23,25 @@ def test_a_job_arrives_with_its_spec_and_every_digit():
     assert (found.circuit, found.spec, found.seed) == (sent.circuit, sent.spec, sent.seed)
     assert np.array_equal(found.series.values, sent.series.values)
     assert (found.series.start, found.series.step) == (sent.series.start, sent.series.step)
+
+
+def test_a_job_arrives_with_its_features_and_what_it_begins_from():
+    plain = job("A")
+    learned = Learned(
+        question="q",
+        since=datetime(2024, 5, 1, tzinfo=UTC),
+        variants={"mstl_ets": "damped"},
+        left={"mstl_ets:log": datetime(2024, 5, 8, tzinfo=UTC)},
+        ratio=0.1 + 0.2,
+    )
+    sent = replace(
+        plain,
+        series=replace(plain.series, features={"heat": plain.series.values[::-1].copy()}),
+        warm_start=WarmStart(model="ab" * 32, learned=learned),
+    )
+    found = decode(encode(sent))
+    assert found.warm_start == sent.warm_start
+    assert np.array_equal(found.series.features["heat"], sent.series.features["heat"])
 
 
 def test_a_result_arrives_with_its_files_and_arrays():
