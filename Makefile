@@ -66,7 +66,7 @@ format: $(STAMP)
 attacks: $(STAMP)
 	$(BIN)/python -m mlops_assets_tests.attacks
 
-# Hours of one core, on the committed tree; what survives is explained in docs/mutants.md.
+# About half an hour of one core, on the committed tree; what survives is explained in docs/mutants.md.
 mutants: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	nice -n 10 $(BIN)/mutmut run --max-children 1
