@@ -32,7 +32,6 @@ def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home])
     Without named releases it tells all that wait.
     """
     from mlops_assets.flows.awaited import marks, newest_awaited
-    from mlops_assets.flows.evidence import page
     from mlops_assets.flows.ledger import views
 
     writer = EventWriter(context)
@@ -48,12 +47,12 @@ def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home])
                 "may_sign": told.may_sign or None,
                 "expires_at": told.expires_at,
                 "command": told.command or None,
-                "page": page_of(told.release),
+                **page_of(told.release),
             }
             for circuit, verdict in sorted(told.verdicts.items()):
                 writer.judged(ASSET_OF[told.stage], str(circuit), [verdict], about)
             try:
-                page(platform, config, told.release, now=now)
+                home.publish(config, told.release)
             except MlopsError as error:
                 context.log.warning("%s: its page cannot be written: %s", told.release, error)
             context.log.info("%s: %s circuits told", told.release, len(told.verdicts))

@@ -28,7 +28,6 @@ from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.release import ReleaseView, Stage
 from mlops_assets.domain.validation import TEST_VERDICTS
 from mlops_assets.flows.awaited import given, with_moments
-from mlops_assets.flows.evidence import page
 from mlops_assets.flows.gates import gate, read_test_validation
 from mlops_assets.flows.ledger import manifest_of, views
 from mlops_assets.flows.promotion import Promotion, promote
@@ -116,7 +115,7 @@ def deployment_fact(deployment: Deployment, view: ReleaseView | None) -> Fact:
             "replaces": deployment.replaces,
             "signed_by": given(view, "production") or None if view else None,
             "endpoint": f"workspaces/prod/endpoints/{circuit.plant_id}",
-            "page": page_of(deployment.release),
+            **page_of(deployment.release),
             "rollback": f"mlops rollback --circuit {circuit} --as PRINCIPAL --reason TEXT",
         },
     )
@@ -180,7 +179,7 @@ def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> Non
         raise
     home.answers[stage] = promotion
     with home.explained():
-        page(platform, config, view.release, now=home.now())
+        home.publish(config, view.release)
         _tell(writer, home, promotion, manifest, verdicts)
     failed = {asset: promotion.refused}
     writer.refuse(failed)

@@ -101,7 +101,7 @@ def prediction_fact(forecast: CircuitForecast) -> Fact:
             "fallback_reason": forecast.fallback_reason or None,
             "hindcast": forecast.hindcast,
             "proof": f"mlops trace {circuit} --date {day}",
-            "page": page_of(forecast.release),
+            **page_of(forecast.release),
             "path": f"workspaces/prod/predictions/{circuit}/{day}.parquet",
         },
         # The newest day partition is tomorrow's, which nothing can follow yet.

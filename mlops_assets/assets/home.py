@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.domain.errors import MlopsError
-from mlops_assets.domain.identifiers import sha256
+from mlops_assets.domain.identifiers import checked_release, sha256
 from mlops_assets.flows.readings import data_now
 from mlops_assets.settings import Settings
 
@@ -22,6 +24,30 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.circuit import Config
     from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress, Storage
+
+
+_FRAME = "border:0;width:100%;height:95vh"
+
+
+def page_copy(release: str) -> str:
+    """Return where Dagster finds its copy of a release's page, from its own folder."""
+    return f"pages/{release}.ipynb"
+
+
+def _notebook(html: bytes) -> bytes:
+    """Return a notebook whose one output is a page, in a frame that keeps the page's own style."""
+    frame = f'<iframe srcdoc="{escape(html.decode())}" style="{_FRAME}"></iframe>'
+    shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": frame}}
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "page",
+        "execution_count": None,
+        "metadata": {},
+        "source": "",
+        "outputs": [shown],
+    }
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+    return json.dumps(whole).encode()
 
 
 class Home:
@@ -103,6 +129,20 @@ class Home:
     def data_now(self) -> datetime:
         """Return the present as the data see it."""
         return data_now(self.platform.kind, self.platform.lake, self.now())
+
+    def publish(self, config: Config, release: str) -> None:
+        """Write a release's page as it stands now, and a copy that Dagster can open.
+
+        Its web server serves notebooks from below its own folder and no other files, so the copy is
+        one.
+        """
+        from mlops_assets.adapters.local.files import write_atomic
+        from mlops_assets.flows.evidence import page
+
+        html = page(self.platform, config, release, now=self.now())
+        write_atomic(
+            self.settings.layout.dagster / page_copy(checked_release(release)), _notebook(html)
+        )
 
     @contextmanager
     def alone(self, backfill: str | None) -> Iterator[bool]:

@@ -9,6 +9,7 @@ from mlops_assets.assets import facts
 from mlops_assets.assets.events import EventWriter, stored_versions
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits
+from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import CircuitKey
 
 
@@ -23,7 +24,21 @@ def tell_everything(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]
                 add_circuits(context.instance, [CircuitKey.parse(fact.partition)])
             writer.materialized(fact, verdicts)
             counts[fact.asset] = counts.get(fact.asset, 0) + 1
+        for release in sorted(_shown_releases(home)):
+            try:
+                home.publish(home.config(), release)
+            except MlopsError as error:
+                context.log.warning("%s: its page cannot be written: %s", release, error)
         home.answers["rebuild"] = counts
+
+
+def _shown_releases(home: Home) -> set[str]:
+    """Return the releases whose pages people open from what was told: open ones, and live ones."""
+    from mlops_assets.flows.deployment import live_deployments
+    from mlops_assets.flows.ledger import views
+
+    open_ones = {view.release for view in views(home.platform, home.now()) if view.open}
+    return open_ones | {live.release for live in live_deployments(home.platform.prod).values()}
 
 
 @dg.job(name="rebuild", description="Refills this database from the facts and the ledger.")

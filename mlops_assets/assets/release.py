@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlops_assets.assets.events import Fact, check_specs
+from mlops_assets.assets.home import page_copy
 from mlops_assets.assets.partitions import circuits, each, every
 from mlops_assets.flows.awaited import given
 
@@ -84,9 +85,12 @@ def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
     )
 
 
-def page_of(release: str) -> str:
-    """Return where the evidence page of a release lies, from the home."""
-    return f"workspaces/dev/evidence/releases/{release}/page.html"
+def page_of(release: str) -> dict[str, object]:
+    """Return where the evidence page of a release lies, from the home, and what opens it here."""
+    return {
+        "page": f"workspaces/dev/evidence/releases/{release}/page.html",
+        "open_page": dg.MetadataValue.notebook(page_copy(release)),
+    }
 
 
 def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
@@ -109,5 +113,5 @@ def entry_metadata(manifest: Manifest, entry: Entry) -> dict[str, object]:
         "spec_digest": entry.spec_digest or None,
         "config_commit": entry.config_commit,
         "replaces": entry.replaces,
-        "page": page_of(release),
+        **page_of(release),
     }

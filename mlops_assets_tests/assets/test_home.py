@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from html import unescape
 
-from mlops_assets.assets.home import Home
+import nbformat
+import pytest
+from dagster._grpc.impl import get_notebook_data
+from nbconvert import HTMLExporter
+
+from mlops_assets.assets.home import Home, page_copy
+from mlops_assets.domain.errors import MlopsError
 from mlops_assets.settings import Settings
+from mlops_assets_tests.fakes.release import ReleaseHome
 
 
 @pytest.mark.parametrize(
@@ -27,3 +35,31 @@ def test_a_run_outside_of_any_backfill_is_always_alone(tmp_path):
         with home.alone(None) as alone:
             assert alone
     assert list(tmp_path.iterdir()) == []
+
+
+class OnDisk(Home):
+    """A home whose platform is in memory and whose Dagster folder is on a disk."""
+
+    def __init__(self, settings, made):
+        super().__init__(settings)
+        self.made = made
+
+    @property
+    def platform(self):
+        return self.made.platform
+
+
+def test_dagster_opens_the_page_of_a_release_from_its_own_folder(tmp_path, monkeypatch):
+    made = ReleaseHome()
+    release = made.create()
+    home = OnDisk(Settings(tmp_path / "home", tmp_path / "config"), made)
+    home.publish(made.config, release)
+    monkeypatch.chdir(home.settings.layout.dagster)
+    data = get_notebook_data(page_copy(release))
+    notebook = nbformat.reads(data, as_version=4)
+    nbformat.validate(notebook)
+    body, _ = HTMLExporter().from_notebook_node(notebook)
+    page = unescape(re.search(r'<iframe srcdoc="(.*?)" style=', body, re.DOTALL)[1])
+    assert page.encode() == made.dev.evidence.pages[release]
+    with pytest.raises(MlopsError):
+        home.publish(made.config, "../../ledger/x")

@@ -11,10 +11,14 @@ class WatchedHome(Home):
     def __init__(self, made):
         super().__init__()
         self.made = made
+        self.published = []
 
     @property
     def platform(self):
         return self.made.platform
+
+    def publish(self, config, release):
+        self.published.append(release)
 
     def config(self):
         return self.made.config
