@@ -43,13 +43,13 @@ def test_ets_continues_as_the_librarys_forward(trend, period):
 
 
 @pytest.mark.parametrize("variant", ["N", "S", "P", "F"])
-def test_ces_continues_as_the_librarys_own_recursion(variant, monkeypatch):
+def test_ces_continues_as_the_librarys_own_recursion(variant):
     from statsforecast import ces
 
-    values, everything = load(), ces.auto_ces
-    monkeypatch.setattr(ces, "auto_ces", lambda y, m: everything(y, m, model=variant))
-    fitted = ces.auto_ces(values[:FIT], PERIOD)
-    model = Ces.fit(values[:FIT], START, PERIOD)
+    values = load()
+    fitted = ces.auto_ces(values[:FIT], PERIOD, model=variant)
+    model = Ces.fit(values[:FIT], START, PERIOD, variant)
+    assert model.variant == variant
     expected = ces.forecast_ces(fitted, 48)["mean"]
     np.testing.assert_allclose(model.forecast(values[:FIT], START, 48), expected, rtol=1e-9)
     # A reading that equals its forecast changes nothing that follows.
@@ -59,13 +59,13 @@ def test_ces_continues_as_the_librarys_own_recursion(variant, monkeypatch):
 
 @pytest.mark.parametrize("variant", ["STM", "OTM", "DSTM", "DOTM"])
 @pytest.mark.parametrize("shift", [0, -150])
-def test_theta_forecasts_what_the_library_forecasts(variant, shift, monkeypatch):
+def test_theta_forecasts_what_the_library_forecasts(variant, shift):
     from statsforecast import theta
 
-    values, everything = load() + shift, theta.auto_theta
-    monkeypatch.setattr(theta, "auto_theta", lambda y, m: everything(y, m, model=variant))
-    fitted = theta.auto_theta(values[:FIT], PERIOD)
-    model = Theta.fit(values[:FIT], START, PERIOD)
+    values = load() + shift
+    fitted = theta.auto_theta(values[:FIT], PERIOD, model=variant)
+    model = Theta.fit(values[:FIT], START, PERIOD, variant)
+    assert model.variant == variant
     expected = theta.forecast_theta(fitted, 48)["mean"]
     np.testing.assert_allclose(model.forecast(values[:FIT], START, 48), expected, rtol=1e-8)
     onward = model.forecast(np.append(values[:FIT], expected[:30]), START, 18)
