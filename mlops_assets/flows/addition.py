@@ -56,7 +56,7 @@ def as_known(lake: Lake, config: Config) -> Config:
 def take_up(
     lake: Lake,
     config: Config,
-    present: Iterable[RawFile],
+    present: Sequence[RawFile],
     run: Callable[[Addition], IngestReport],
     say: Callable[[str], None],
 ) -> IngestReport | None:
@@ -67,8 +67,8 @@ def take_up(
     """
     said = lake.journal.catalogue()
     known = _first(lake, config) if said is None else said
-    there = frozenset(present)
-    returned = known.absent & there
+    # Most slices add nothing, and then nothing is made of all files.
+    returned = known.absent and known.absent.intersection(present)
     circuits = set(config.circuits) if returned else config.circuits.keys() - known.circuits
     features = set(config.feature_columns)
     if not returned:
@@ -76,7 +76,7 @@ def take_up(
     report: IngestReport | None = None
     absent = known.absent
     if circuits or features:
-        history = lake.journal.history()
+        history, there = lake.journal.history(), frozenset(present)
         every = missed(history, still_unknown(lake.quarantine.read(circuits)), features)
         found = addition_of(history, every, there, known, lake.readings.columns())
         for each in found.additions:
