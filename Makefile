@@ -75,6 +75,7 @@ mutants: $(STAMP)
 	cd mutants/tree && export PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=. && \
 	cosmic-ray init cosmic-ray.toml rest.sqlite --force && \
 	python -m mlops_assets_tests.mutants rest.sqlite && \
+	cosmic-ray baseline cosmic-ray.toml && \
 	nice -n 10 cosmic-ray exec cosmic-ray.toml rest.sqlite && cr-report rest.sqlite
 
 # The reader of Azure ML's own package has other pins than ours, so it lives in its own environment.
