@@ -27,7 +27,7 @@ _OP = "tell_approvals"
     config_schema={"releases": dg.Field([str], default_value=[])},
 )
 def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
-    """Log one check evaluation a circuit, and write the page that it names as things stand now.
+    """Write the page as things stand now, and log one check evaluation a circuit that names it.
 
     Without named releases it tells all that wait.
     """
@@ -40,6 +40,10 @@ def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home])
         every = views(platform, now)
         only = set(context.op_config["releases"]) or set(marks(every, config.commit))
         for told in newest_awaited(platform, config, every, only=only, now=now):
+            try:
+                home.publish(config, told.release)
+            except MlopsError as error:
+                context.log.warning("%s: its page cannot be written: %s", told.release, error)
             add_circuits(context.instance, sorted(told.verdicts))
             about = {
                 "release": told.release,
@@ -51,10 +55,6 @@ def tell_approvals(context: dg.OpExecutionContext, home: dg.ResourceParam[Home])
             }
             for circuit, verdict in sorted(told.verdicts.items()):
                 writer.judged(ASSET_OF[told.stage], str(circuit), [verdict], about)
-            try:
-                home.publish(config, told.release)
-            except MlopsError as error:
-                context.log.warning("%s: its page cannot be written: %s", told.release, error)
             context.log.info("%s: %s circuits told", told.release, len(told.verdicts))
 
 
