@@ -237,17 +237,6 @@ def test_checks_of_an_empty_and_of_a_filled_table(lake):
     assert "719.0 h old" in late["freshness"].reason
 
 
-def test_a_circuits_share_counts_rows_gaps_and_quarantined(lake):
-    lake.landing.put("a.csv", csv_of(hours([1, "NA", "NA", 4])))
-    ingest(lake, a_config(), now=NOW)
-    shares = circuit_readings(lake, a_config().circuits)
-    share = shares[C1]
-    assert (share.rows, share.gaps, share.quarantined, share.restated) == (2, 2, 2, 0)
-    assert share.last_timestamp == datetime(2024, 6, 1, 3, tzinfo=UTC)
-    assert shares[CircuitKey("P1", "C2")].rows == 0
-    assert shares[CircuitKey("P1", "C2")].first_timestamp is None
-
-
 def test_data_time_stands_still_in_a_demo_and_nowhere_else(lake):
     assert data_now("demo", lake, NOW) == NOW
     lake.landing.put("a.csv", csv_of(hours([1])))
