@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mlops_assets.domain.arrivals import last_arrivals, log_schema
 from mlops_assets.domain.contract import ReadingLimits
-from mlops_assets.domain.quarantine import decided, settle, windows
 from mlops_assets.domain.merging import merge
+from mlops_assets.domain.quarantine import decided, settle, windows
 from mlops_assets.domain.quarantine_log import released, standing
 from mlops_assets.domain.readings import KEY
 from mlops_assets_tests.fakes.readings import a_circuit, readings
