@@ -219,6 +219,9 @@ def _slice(report: IngestReport) -> Mapping[str, object]:
         "reasons": dict(report.reasons),
         "added": list(report.added[:20]),
         "left_out": sorted({name for names in report.unknown_columns.values() for name in names}),
+        "unread_cells": {
+            path: dict(cells) for path, cells in list(report.unread_cells.items())[:20]
+        },
         "files": list(report.files[:20]),
     }
 

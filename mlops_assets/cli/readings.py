@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ def ingest(session: Session, raw: Path | None) -> None:
     lines += [f"quarantined: {count} {reason}" for reason, count in sorted(report.reasons.items())]
     if left := sorted({name for names in report.unknown_columns.values() for name in names}):
         lines.append(f"left out, named by no spec: {', '.join(left)}")
+    unread: Counter[str] = sum(map(Counter, report.unread_cells.values()), Counter())
+    lines += [f"left empty, no number: {count} cells of {name}" for name, count in unread.items()]
     if report.added:
         lines.append(f"read again for what was added: {', '.join(report.added)}")
     lines += [f"table {name}: {rows} new rows" for name, rows in sorted(report.tables.items())]

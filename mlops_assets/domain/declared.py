@@ -40,7 +40,9 @@ def parse_declared(
     wanted = config.feature_columns if features is None else features
     found = parse(path, data, wanted, assumed, _form(source))
     if path.startswith(HISTORIAN):
-        found = replace(found, rows=_arrived(found.rows, data), unknown_columns=())
+        rows = _arrived(found.rows, data)
+        cells = found.unread_cells.join(rows, on="row", how="semi")
+        found = replace(found, rows=rows, unknown_columns=(), unread_cells=cells)
     return replace(found, rows=_converted(found.rows, source, config))
 
 

@@ -63,12 +63,14 @@ class ParsedFile:
     ``reason`` is bad_row or missing where reading found it so; ``timestamp_text`` and
     ``value_text`` hold what was written where it could not be read. ``dates`` says which order the
     file proves for dates such as 3/4/2024: None where it has such dates and proves nothing,
-    "iso" where it has none.
+    "iso" where it has none. ``unread_cells`` (row, feature) are cells of features in which
+    something is written that is no finite number; they are empty in ``rows``.
     """
 
     rows: pl.DataFrame
     unknown_columns: tuple[str, ...]
     dates: DateOrder | Literal["iso"] | None
+    unread_cells: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,11 @@ def _typed(table: _Table, features: Sequence[str], assumed: DateOrder, form: For
     stamps, dates = _timestamps(frame, assumed, form)
     commas = table.separator == ";"
     value, nothing = _numbers(frame["value"], form, decimal_commas=commas)
-    taken = [name for name in features if name in frame.columns]
+    cells = {
+        name: _cells(frame[name], form, decimal_commas=commas)
+        for name in features
+        if name in frame.columns
+    }
     rows = pl.DataFrame(
         [
             lines,
@@ -209,7 +215,7 @@ def _typed(table: _Table, features: Sequence[str], assumed: DateOrder, form: For
             _text(frame["circuit_id"]),
             stamps,
             value,
-            *(_finite(_numbers(frame[name], form, decimal_commas=commas)[0]) for name in taken),
+            *(number for number, _ in cells.values()),
         ]
     ).with_columns(reason=pl.when(nothing).then(pl.lit("missing")))
     unread = rows["timestamp"].is_null() | rows["value"].is_null()
@@ -226,7 +232,12 @@ def _typed(table: _Table, features: Sequence[str], assumed: DateOrder, form: For
         rows = pl.concat(
             [rows, broken.with_columns(reason=pl.lit("bad_row"))], how="diagonal"
         ).sort("row")
-    return ParsedFile(rows, table.unknown, dates)
+    unread_cells = [
+        pl.DataFrame([lines.filter(unread)]).with_columns(pl.lit(name).alias("feature"))
+        for name, (_, unread) in cells.items()
+    ]
+    none = pl.DataFrame(schema={"row": pl.Int64, "feature": pl.String})
+    return ParsedFile(rows, table.unknown, dates, pl.concat([none, *unread_cells]))
 
 
 def _timestamps(
@@ -309,13 +320,13 @@ def _numbers(column: pl.Series, form: Form, *, decimal_commas: bool) -> tuple[pl
     return number.zip_with(~nothing, pl.Series([None], dtype=pl.Float64)), nothing
 
 
-def _finite(column: pl.Series) -> pl.Series:
-    """A feature that is not finite is unknown."""
+def _cells(column: pl.Series, form: Form, *, decimal_commas: bool) -> tuple[pl.Series, pl.Series]:
+    """Return a feature's finite numbers, null elsewhere, and where something else is written."""
     import polars as pl
 
-    return column.zip_with(
-        column.is_finite().fill_null(value=False), pl.Series([None], dtype=pl.Float64)
-    )
+    number, nothing = _numbers(column, form, decimal_commas=decimal_commas)
+    finite = number.is_finite().fill_null(value=False)
+    return number.zip_with(finite, pl.Series([None], dtype=pl.Float64)), ~(finite | nothing)
 
 
 def _text(column: pl.Series) -> pl.Series:

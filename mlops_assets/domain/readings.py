@@ -50,7 +50,8 @@ class IngestReport:
     ``rows_withdrawn`` were readings until what came around them showed that they are none,
     ``rows_returned`` the other way; neither is among the rows that were read.
     ``refused`` names files that could not be used at all, each counted as one row read and
-    quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out.
+    quarantined. ``unknown_columns`` names columns that nobody asked for and that were left out,
+    ``unread_cells`` counts by file and feature the cells left empty because they hold no number.
     ``tables`` counts the new rows of each SQL table, ``unreachable`` says why one was not read.
     ``added`` names circuits and features of which files were read again.
     """
@@ -69,6 +70,7 @@ class IngestReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unknown_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unread_cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     added: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ class IngestReport:
             reasons=dict(sorted(reasons.items())),
             refused={**self.refused, **other.refused},
             unknown_columns={**self.unknown_columns, **other.unknown_columns},
+            unread_cells={**self.unread_cells, **other.unread_cells},
             tables={**self.tables, **other.tables},
             unreachable={**self.unreachable, **other.unreachable},
             added=(*self.added, *other.added),

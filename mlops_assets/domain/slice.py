@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class FileFact:
     """What one file turned out to be.
 
-    ``refused`` says why nothing of it can be used, ``features`` which feature columns it has.
+    ``refused`` says why nothing of it can be used, ``features`` which feature columns it has, and
+    ``unread_cells`` counts by feature the cells that are left empty because they hold no number.
     ``order`` is the order of dates that it proves: None where it has dates and proves none,
     "iso" where it has none.
     """
@@ -33,6 +34,7 @@ class FileFact:
     refused: str = ""
     unknown_columns: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    unread_cells: Mapping[str, int] = field(default_factory=dict)
     order: DateOrder | str | None = "iso"
 
 

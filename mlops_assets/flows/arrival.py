@@ -6,6 +6,7 @@ part of it twice and anywhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ class Arrival:
             rows=len(rows),
             unknown_columns=found.unknown_columns,
             features=tuple(name for name in self.features if name in rows.columns),
+            unread_cells=dict(sorted(Counter(found.unread_cells["feature"]).items())),
             order=found.dates,
         ), rows
 

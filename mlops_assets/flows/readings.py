@@ -256,6 +256,9 @@ class _Etl:
             unknown_columns={
                 fact.path: fact.unknown_columns for fact in arrived.facts if fact.unknown_columns
             },
+            unread_cells={
+                fact.path: fact.unread_cells for fact in arrived.facts if fact.unread_cells
+            },
         )
         version, logs = None, dict[str, int]()
         # Before the merge: what it takes out of the table must lie somewhere.
@@ -287,8 +290,10 @@ class _Etl:
             return
         if fact.refused:
             self.progress.say(f"{fact.path}: quarantined whole: {fact.refused}")
-        elif unknown := fact.unknown_columns:
+        if unknown := fact.unknown_columns:
             self.progress.say(f"{fact.path}: left out columns no one named: {', '.join(unknown)}")
+        for name, count in fact.unread_cells.items():
+            self.progress.say(f"{fact.path}: left {count} cells of {name} empty: no number in them")
         self.progress.advance(fact.path)
 
 

@@ -100,6 +100,18 @@ def test_columns_may_be_separated_by_any_usual_mark_and_stand_in_any_order(separ
     assert parsed.unknown_columns == ("site",)
 
 
+def test_a_cell_of_a_feature_that_is_no_finite_number_is_empty_and_named():
+    lines = ["P1,C1,2024-06-01 00:00,1,0.5,oops", "P1,C1,2024-06-01 01:00,2,inf,"]
+    data = "\n".join(["plant_id,circuit_id,timestamp,value,rain,wind", *lines])
+    parsed = parse("a.csv", data.encode(), ("rain", "wind"))
+    assert parsed.rows.select("value", "rain", "wind").rows() == [
+        (1.0, 0.5, None),
+        (2.0, None, None),
+    ]
+    first, second = parsed.rows["row"]
+    assert parsed.unread_cells.rows() == [(second, "rain"), (first, "wind")]
+
+
 @pytest.mark.parametrize("token", ["", " ", "NA", "nan", "MISSING", "EMPTY", "null", "n/a"])
 def test_a_word_for_nothing_is_a_gap(token):
     row = parse("a.csv", csv_of([("P1", "C1", "2024-01-01", token)]), ()).rows.row(0, named=True)

@@ -185,6 +185,17 @@ def test_columns_are_taken_where_config_names_them_and_told_where_not(lake):
     assert lake.readings.read(columns=["value", "rain"]).rows() == [(1.0, 0.5)]
 
 
+def test_cells_of_features_that_are_no_numbers_are_counted_and_told(lake):
+    header = "plant_id,circuit_id,timestamp,value,rain"
+    lines = [f"P1,C1,2024-06-01 0{hour}:00,1,{cell}" for hour, cell in enumerate(["wet", "", "x"])]
+    lake.landing.put("a.csv", csv_of(lines, header=header))
+    listener = Listener()
+    report = ingest(lake, a_config(features=["rain"]), now=NOW, progress=listener)
+    assert report.unread_cells == {"a.csv": {"rain": 2}}
+    assert listener.lines == ["a.csv: left 2 cells of rain empty: no number in them"]
+    assert lake.readings.read(columns=["value", "rain"]).rows() == [(1.0, None)] * 3
+
+
 def test_dates_that_a_file_does_not_settle_follow_the_files_beside_it(lake):
     lake.landing.put("p1/1.csv", csv_of([("P1", "C1", "25/5/2024 01:00", 1)]))
     lake.landing.put("p1/2.csv", b"no csv")

@@ -60,7 +60,7 @@ def test_a_result_arrives_with_its_files_and_arrays():
     "value",
     [
         "took longer than 1 s",
-        FileFact(path="a.csv", unknown_columns=("x",), order=None),
+        FileFact(path="a.csv", unknown_columns=("x",), unread_cells={"y": 2}, order=None),
         Spec(cutoff_date=date(2024, 6, 1), hyperparameters={"a": 1.5, "b": True}),
         {"a": (1, [2.5, None]), "b": b"\0\1"},
         np.float64(0.1),
