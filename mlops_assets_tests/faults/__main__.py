@@ -4,6 +4,7 @@
 ``moments``     kill -9 at 500 random moments
 ``calls``       kill -9 before every call that changes the disk, and EIO and ENOSPC from it on
 ``torn``        the newest commit of each table, file by file, emptied, cut or zeroed
+``additions``   kill -9 at every step that gives a circuit named later its history
 ``writers``     8 processes with 50 merges each, all on the same days
 
 After each fault the ETL runs again, and `checker.py`, which knows nothing of the platform, judges

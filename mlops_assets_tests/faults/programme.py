@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from mlops_assets_tests.faults import failpoint
+from mlops_assets_tests.faults.addition import additions
 from mlops_assets_tests.faults.driver import Driver, KilledError, arm
 
 KILLS = 500
@@ -229,4 +230,5 @@ PARTS = {
     "calls": calls,
     "torn": torn,
     "writers": writers,
+    "additions": additions,
 }

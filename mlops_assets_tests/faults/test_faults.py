@@ -101,7 +101,7 @@ def run(*words: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["failpoints", "moments", "torn", "writers"])
+@pytest.mark.parametrize("part", ["failpoints", "moments", "torn", "writers", "additions"])
 def test_what_was_acknowledged_is_there_once_after_every_fault(part):
     assert f"{part}: " in run(part)
 
