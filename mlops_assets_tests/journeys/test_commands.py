@@ -44,7 +44,8 @@ def test_what_only_looks_changes_nothing(demo_home):
     assert release["state"] == "deployed"
     shown = mlops(demo_home, "release", "show", release["release"])
     assert len(shown["signatures"]) == 2
-    assert "signed" in said(demo_home, "release", "show", release["release"])
+    told = said(demo_home, "release", "show", release["release"])
+    assert all(f"by {each['principal']} at " in told for each in shown["signatures"])
     day = rows[0]["last_forecast"]
     chain = mlops(demo_home, "trace", KEY, "--date", day)
     assert chain["problems"] == []
