@@ -11,13 +11,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import dagster as dg
+    from dagster._core.storage.event_log import SqliteEventLogStorage
     from sqlalchemy.engine import Connection, Engine
 
 _BUSY_SECONDS = 30
@@ -25,6 +23,8 @@ _BUSY_SECONDS = 30
 
 def keep_open(instance: dg.DagsterInstance, run_id: str) -> None:
     """Keep the index and this run's own database open until the instance is disposed of."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     storage = instance.event_log_storage
     if type(storage) is not SqliteEventLogStorage:
         return
@@ -41,6 +41,8 @@ class _KeptOpen:
     """Stands before one storage's own methods; only shards of its list are kept."""
 
     def __init__(self, storage: SqliteEventLogStorage) -> None:
+        from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+
         self.shards = {INDEX_SHARD_NAME}
         self._storage = storage
         self._opened_anew = storage._connect  # noqa: SLF001 there is no other way in
