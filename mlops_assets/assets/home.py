@@ -13,7 +13,6 @@ import dagster as dg
 
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import checked_release, sha256
-from mlops_assets.flows.readings import data_now
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,6 +127,8 @@ class Home:
 
     def data_now(self) -> datetime:
         """Return the present as the data see it."""
+        from mlops_assets.flows.readings import data_now
+
         return data_now(self.platform.kind, self.platform.lake, self.now())
 
     def publish(self, config: Config, release: str) -> None:

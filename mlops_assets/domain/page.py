@@ -246,22 +246,22 @@ def _commits(commits: Sequence[Mapping[str, str]]) -> str:
     return table(names, [[commit.get(name, "") for name in names] for commit in commits])
 
 
+def overview_row(part: CircuitPart) -> tuple[str, ...]:
+    """Return what the overview of a release says of one circuit, on the page and in a terminal."""
+    refused = dict.fromkeys(verdict.gate for verdict in part.verdicts if not verdict.passed)
+    return (
+        part.circuit,
+        part.action,
+        share(part.model.wape) if part.model else "-",
+        share(part.floor.wape) if part.floor else "-",
+        share(part.incumbent.wape) if part.incumbent else "-",
+        figure(part.skill) if part.model else "-",
+        share(part.model.coverage_95) if part.model else "-",
+        ", ".join(refused) or "-",
+    )
+
+
 def _overview(parts: Sequence[CircuitPart]) -> str:
-    rows = []
-    for part in parts:
-        refused = [verdict.gate for verdict in part.verdicts if not verdict.passed]
-        rows.append(
-            (
-                part.circuit,
-                part.action,
-                share(part.model.wape) if part.model else "-",
-                share(part.floor.wape) if part.floor else "-",
-                share(part.incumbent.wape) if part.incumbent else "-",
-                figure(part.skill) if part.model else "-",
-                share(part.model.coverage_95) if part.model else "-",
-                ", ".join(dict.fromkeys(refused)) or "-",
-            )
-        )
     header = (
         "circuit",
         "action",
@@ -272,7 +272,7 @@ def _overview(parts: Sequence[CircuitPart]) -> str:
         "in the 95 % interval",
         "look at",
     )
-    return table(header, rows)
+    return table(header, [overview_row(part) for part in parts])
 
 
 def _circuit(part: CircuitPart, *, unfolded: bool) -> str:

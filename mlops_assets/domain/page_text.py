@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.page import waits
-from mlops_assets.domain.scoring import figure, share
+from mlops_assets.domain.page import overview_row, waits
+from mlops_assets.domain.scoring import figure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -120,26 +120,12 @@ def _commits(page: ReleasePage) -> list[str]:
 
 
 def _overview(parts: Sequence[CircuitPart]) -> list[str]:
-    rows = [_HEADER, *(_row(part) for part in parts)]
+    rows = [_HEADER, *(overview_row(part) for part in parts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _row(part: CircuitPart) -> tuple[str, ...]:
-    refused = dict.fromkeys(verdict.gate for verdict in part.verdicts if not verdict.passed)
-    return (
-        part.circuit,
-        part.action,
-        share(part.model.wape) if part.model else "-",
-        share(part.floor.wape) if part.floor else "-",
-        share(part.incumbent.wape) if part.incumbent else "-",
-        figure(part.skill) if part.model else "-",
-        share(part.model.coverage_95) if part.model else "-",
-        ", ".join(refused) or "-",
-    )
 
 
 def _circuit(part: CircuitPart) -> list[str]:

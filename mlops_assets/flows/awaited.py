@@ -15,7 +15,6 @@ from mlops_assets.domain.identifiers import digest_of
 from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.domain.rollout import judge_rollout
-from mlops_assets.flows.alert import signers
 from mlops_assets.flows.gates import circuit_verdicts, judge
 from mlops_assets.flows.ledger import manifest_of
 
@@ -129,6 +128,8 @@ def awaited(
     A check that only lacks signatures warns; one that something else refuses is an error, because
     nobody can sign before that is mended.
     """
+    from mlops_assets.flows.alert import signers
+
     stage = stage_of(view)
     if stage is None:
         return None

@@ -69,8 +69,7 @@ class LocalIngestJournal:
 
     def catalogue(self) -> Catalogue | None:
         """What confirmed slices were read with; None where that was never said."""
-        data = read_bytes(self._catalogue)
-        return None if data is None else _catalogue_of(_read(self._catalogue))
+        return _catalogue_of(_read(self._catalogue)) if self._catalogue.exists() else None
 
     def know(self, catalogue: Catalogue) -> None:
         """Say what confirmed slices were read with; writing the same again changes nothing."""
