@@ -1,4 +1,4 @@
-"""Where we run: which home, which config, which backend, and the names inside a home.
+"""The names inside a home.
 
 Every path inside a home is named here and nowhere else, relative to it, so that a home can be
 moved and restored.
@@ -7,15 +7,13 @@ moved and restored.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.domain.errors import HomeError
 
 HOME_FORMAT = 1
-WATCHED_REF = "refs/heads/main"
 
 HomeKind = Literal["init", "demo"]
 
@@ -244,75 +242,3 @@ class HomeLayout:
         return (
             f"{self.root} is not a home: make one with `mlops demo` or `mlops init --readings FILE`"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class LocalBackend:
-    """Files and Delta tables on this machine."""
-
-    kind: Literal["local"] = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class LocalEngine:
-    """The ETL and the daily batch in this process, fits in a few worker processes."""
-
-    kind: Literal["local"] = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class SparkEngine:
-    """ETL, fits and the daily batch on Spark.
-
-    ``master`` is Spark's: ``local[2]`` for this machine, ``spark://HOST:PORT`` for a standalone
-    cluster, whose executors must see the home under the same path.
-    """
-
-    master: str = "local[*]"
-    kind: Literal["spark"] = "spark"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Which home, which config folder, which backend, and where heavy work runs."""
-
-    home: Path
-    config: Path
-    backend: LocalBackend = field(default_factory=LocalBackend)
-    engine: LocalEngine | SparkEngine = field(default_factory=LocalEngine)
-
-    @property
-    def layout(self) -> HomeLayout:
-        """Names inside the home."""
-        return HomeLayout(self.home)
-
-    @classmethod
-    def find(
-        cls, home: Path | None, config: Path | None, environ: Mapping[str, str], cwd: Path
-    ) -> Settings:
-        """Resolve what was given, else ``$MLOPS_HOME``, else ``.mlops``; config likewise.
-
-        Config is ``HOME/config`` where that exists, else ``config`` beside us. ``$MLOPS_ENGINE`` is
-        ``local`` or ``spark``, the latter on ``$MLOPS_SPARK_MASTER``.
-
-        Raises:
-            UsageError: there is no such engine.
-        """
-        given = home or (Path(environ["MLOPS_HOME"]) if environ.get("MLOPS_HOME") else None)
-        root = cwd / (given or Path(".mlops")).expanduser()
-        inside = HomeLayout(root).config
-        if config is not None:
-            folder = cwd / config.expanduser()
-        else:
-            folder = inside if inside.is_dir() else cwd / "config"
-        return cls(home=root, config=folder, engine=_engine(environ))
-
-
-def _engine(environ: Mapping[str, str]) -> LocalEngine | SparkEngine:
-    match environ.get("MLOPS_ENGINE", "local"):
-        case "local" | "":
-            return LocalEngine()
-        case "spark":
-            return SparkEngine(environ.get("MLOPS_SPARK_MASTER") or SparkEngine().master)
-        case other:
-            raise UsageError(f"MLOPS_ENGINE is {other!r}: it is local (the default) or spark")
