@@ -9,8 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from mlops_assets.domain.errors import HomeError
-from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
+from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.settings import (
+    WATCHED_REF,
+    AzureBackend,
+    HomeLayout,
+    LocalBackend,
+    LocalEngine,
+    SparkEngine,
+)
 from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
 
 if TYPE_CHECKING:
@@ -59,6 +66,8 @@ def open_platform(
     match settings.backend:
         case LocalBackend():
             return _open_local(settings, clock, _sessions(settings, spark))
+        case AzureBackend():
+            raise UsageError("backend azure: is not served yet")
         case other:
             assert_never(other)
 
