@@ -155,6 +155,7 @@ def registry_of(layout: HomeLayout) -> SharedRegistry:
 def serving_of(layout: HomeLayout, workspace: Literal["test", "prod"]) -> ServingWorkspace:
     from mlops_assets.adapters.local.deployment import LocalEndpoints
     from mlops_assets.adapters.local.forecast import LocalPredictionFiles
+    from mlops_assets.adapters.local.plant_models import LocalPlantModels
     from mlops_assets.adapters.local.proven import LocalProvenModels
     from mlops_assets.ports import ServingWorkspace
 
@@ -162,4 +163,5 @@ def serving_of(layout: HomeLayout, workspace: Literal["test", "prod"]) -> Servin
         endpoints=LocalEndpoints(layout.endpoints(workspace)),
         predictions=LocalPredictionFiles(layout.prediction_files(workspace), layout.root),
         proven=LocalProvenModels(layout.interpreters / "proven.json"),
+        models=LocalPlantModels(layout.plant_models) if workspace == "prod" else None,
     )

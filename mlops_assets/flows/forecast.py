@@ -7,6 +7,7 @@ a batch that was killed anywhere is completed by running it again.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.forecast import Issued
-    from mlops_assets.ports import Lake, Progress, ServingWorkspace, SharedRegistry
+    from mlops_assets.ports import Lake, PlantModels, Progress, ServingWorkspace, SharedRegistry
 
 _FILES_AT_ONCE = 8
 
@@ -85,6 +86,7 @@ def predict(
         delta_version=delta_version,
         models=registry.models,
         forecasting=forecasting,
+        kept=prod.models,
     )
     models = forecasting or Forecasting.installed()
     if prod.proven is not None:
@@ -97,7 +99,31 @@ def predict(
         served = {deployment.model_digest for deployment in live.values()}
         prod.proven.remember(models.proven & served)
     _store(batch, lake, prod, delta_version=delta_version, now=now)
+    if prod.models is not None and circuits is None:
+        _keep_models(prod.models, registry, live)
     return batch.report(delta_version=delta_version)
+
+
+def _keep_models(
+    kept: PlantModels, registry: SharedRegistry, live: Mapping[CircuitKey, Deployment]
+) -> None:
+    """Lay the live models of each plant side by side for the next batch, where they are not."""
+    plants: dict[str, list[Deployment]] = {}
+    for deployment in live.values():
+        plants.setdefault(deployment.circuit.plant_id, []).append(deployment)
+    for plant, deployments in plants.items():
+        before = kept.read(plant)
+        if before.keys() == {each.model_digest for each in deployments}:
+            continue
+        models = {}
+        for each in deployments:
+            with suppress(MlopsError):
+                # One that cannot be read was told by the batch, and is not kept.
+                record = registry.models.get(each.circuit, each.model_version)
+                if record.digest == each.model_digest:
+                    models[record.digest] = registry.models.files(record)
+        if models.keys() != before.keys():
+            kept.write(plant, models)
 
 
 def issued_days(lake: Lake) -> tuple[date, ...]:

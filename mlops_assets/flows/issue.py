@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from mlops_assets.domain.forecast import Window
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import Series
-    from mlops_assets.ports import ModelRegistry, ReadingsTable
+    from mlops_assets.ports import ModelRegistry, PlantModels, ReadingsTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuing:
     """One day's batch; it travels to wherever an engine works.
 
-    ``forecasting`` are the forecasters, those installed there by default.
+    ``forecasting`` are the forecasters, those installed there by default; ``kept`` are copies of
+    the models, a plant in one read.
     """
 
     live: Mapping[CircuitKey, Deployment]
@@ -38,6 +39,7 @@ class Issuing:
     delta_version: int
     models: ModelRegistry
     forecasting: Forecasting | None = None
+    kept: PlantModels | None = None
 
     def __call__(self, circuits: Sequence[CircuitKey]) -> Iterator[Issued]:
         """Forecast these circuits; one that fails stops no other."""
@@ -45,11 +47,21 @@ class Issuing:
         ladders: dict[CircuitKey, Ladder] = {}
         windows: dict[CircuitKey, Window] = {}
         seconds: dict[CircuitKey, float] = {}
+        kept = {}
+        if self.kept is not None:
+            plants = sorted({circuit.plant_id for circuit in circuits})
+            kept = {plant: self.kept.read(plant) for plant in plants}
         for circuit in circuits:
             started, serving = time.perf_counter(), self.live[circuit].serving
             try:
                 begin = window_end(self.day, serving.timezone)
-                ladder = Ladder(self.live[circuit], self.models, models, self.day)
+                ladder = Ladder(
+                    self.live[circuit],
+                    self.models,
+                    models,
+                    self.day,
+                    kept=kept.get(circuit.plant_id, {}),
+                )
                 steps = ladder.context_steps()
                 windows[circuit] = window_of(serving, begin, context_steps=steps)
             except Exception as error:  # noqa: BLE001 a failing circuit never stops the others

@@ -53,16 +53,26 @@ def said(error: Exception) -> str:
 
 
 class Ladder:
-    """One deployment's rungs for one day, loaded as they are needed."""
+    """One deployment's rungs for one day, loaded as they are needed.
+
+    ``kept`` holds files of models by their digest, which they were checked against.
+    """
 
     def __init__(
-        self, deployment: Deployment, models: ModelRegistry, forecasting: Forecasting, day: date
+        self,
+        deployment: Deployment,
+        models: ModelRegistry,
+        forecasting: Forecasting,
+        day: date,
+        *,
+        kept: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> None:
         self.deployment = deployment
         self.reasons: list[str] = []
         self._models = models
         self._forecasting = forecasting
         self._day = day
+        self._kept = kept or {}
         self._loaded: dict[Fallback, FittedModel] = {}
         self._left: list[Fallback] = list(self.rungs)
 
@@ -147,6 +157,22 @@ class Ladder:
         digest = (
             deployment.model_digest if rung == "none" else deployment.previous_model_digest or ""
         )
+        # The live model's cutoff is part of what was signed, another's is in its record alone.
+        files = self._kept.get(digest) if rung == "none" else None
+        if files is None or deployment.serving.cutoff_date >= self._day.isoformat():
+            files = self._registered(version, digest)
+        model = self._forecasting.load(files)
+        if digest not in self._forecasting.proven and not model.reproduces_golden():
+            raise ModelError(
+                f"environment mismatch: version {version} does not give its golden forecast here; "
+                f"install {deployment.environment}"
+            )
+        self._forecasting.proven.add(digest)
+        return model
+
+    def _registered(self, version: int, digest: str) -> Mapping[str, bytes]:
+        """Return a model's files from the registry."""
+        deployment = self.deployment
         record = self._models.get(deployment.circuit, version)
         if record.digest != digest:
             raise ModelError(
@@ -158,11 +184,4 @@ class Ladder:
                 f"version {version} learned from {record.data_version.cutoff_date}, which is not "
                 f"before {self._day}"
             )
-        model = self._forecasting.load(self._models.files(record))
-        if digest not in self._forecasting.proven and not model.reproduces_golden():
-            raise ModelError(
-                f"environment mismatch: version {version} does not give its golden forecast here; "
-                f"install {deployment.environment}"
-            )
-        self._forecasting.proven.add(digest)
-        return model
+        return self._models.files(record)

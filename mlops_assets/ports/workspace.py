@@ -189,13 +189,25 @@ class ProvenModels(Protocol):
         """Keep exactly these from now on."""
 
 
+class PlantModels(Protocol):
+    """Copies of the models that a plant serves, to be read together."""
+
+    def read(self, plant_id: str) -> Mapping[str, Mapping[str, bytes]]:
+        """The files of models by digest, each checked against it; none where none is kept."""
+
+    def write(self, plant_id: str, models: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Keep exactly these models of a plant from now on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingWorkspace:
     """Test or prod: endpoints and what they predicted. Nothing here can train.
 
-    Without ``proven`` every process asks every model for its golden forecast.
+    Without ``proven`` every process asks every model for its golden forecast, without ``models``
+    each is read from the registry.
     """
 
     endpoints: Endpoints
     predictions: PredictionFiles
     proven: ProvenModels | None = None
+    models: PlantModels | None = None

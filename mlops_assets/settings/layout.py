@@ -147,6 +147,11 @@ class HomeLayout:
         return self.root / "environments"
 
     @property
+    def plant_models(self) -> Path:
+        """Copies of the models that each plant serves, made again where they are missing."""
+        return self.interpreters / "models"
+
+    @property
     def ledger(self) -> Path:
         """Decisions: the log and its write-once files."""
         return self.root / "ledger"
