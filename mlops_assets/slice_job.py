@@ -50,7 +50,7 @@ class Done:
 
 def order_bytes(order: Order) -> bytes:
     """Return an order as the job reads it."""
-    from mlops_assets.engines.spark.wire import encode
+    from mlops_assets.engines.wire import encode
 
     names = ("slice_id", "files", "config", "now")
     return encode({name: getattr(order, name) for name in names})
@@ -58,7 +58,7 @@ def order_bytes(order: Order) -> bytes:
 
 def done_of(data: bytes) -> Done:
     """Return what a job wrote."""
-    from mlops_assets.engines.spark.wire import decode
+    from mlops_assets.engines.wire import decode
 
     return Done(**decode(data))
 
@@ -97,7 +97,7 @@ def main(words: Sequence[str] | None = None, sessions: SparkSessions | None = No
     parser.add_argument("--master", default="")
     given = parser.parse_args(words)
     from mlops_assets.engines.spark.session import SparkSessions
-    from mlops_assets.engines.spark.wire import decode, encode
+    from mlops_assets.engines.wire import decode, encode
 
     try:
         order = Order(**decode(_bytes(Path(given.slice))))

@@ -60,7 +60,7 @@ def test_a_job_leaves_what_ingest_leaves_and_tells_it_again_when_repeated(spark,
 
 
 def test_an_order_arrives_whole(tmp_path):
-    from mlops_assets.engines.spark.wire import decode
+    from mlops_assets.engines.wire import decode
 
     lake = a_lake_on(tmp_path, "polars")
     lake.landing.put("a.csv", b"x")

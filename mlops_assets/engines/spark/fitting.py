@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlops_assets.engines.processes import GIGABYTE, ProcessEngine, largest_first
 from mlops_assets.engines.spark.session import line
-from mlops_assets.engines.spark.wire import decode, encode
+from mlops_assets.engines.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.engines.spark.session import explained
-from mlops_assets.engines.spark.wire import decode, encode
+from mlops_assets.engines.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

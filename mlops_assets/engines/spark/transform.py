@@ -20,7 +20,7 @@ from mlops_assets.domain.slice import FileFact, Part
 from mlops_assets.engines.spark.frames import CIRCUIT, EachGroup, arrow, ddl
 from mlops_assets.engines.spark.readings import SparkReadingsTable
 from mlops_assets.engines.spark.session import explained
-from mlops_assets.engines.spark.wire import decode, encode
+from mlops_assets.engines.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

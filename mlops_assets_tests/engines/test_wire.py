@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.slice import FileFact
 from mlops_assets.domain.warm_start import Learned, WarmStart
-from mlops_assets.engines.spark.wire import decode, encode
+from mlops_assets.engines.wire import decode, encode
 from mlops_assets_tests.engines.test_processes import job
 from mlops_assets_tests.fakes.engine import cheap_fit
 
