@@ -154,18 +154,18 @@ _COMBINATIONS: Mapping[str, type[CombinationSettings]] = {
 _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("seasonal_naive", 1, SeasonalNaiveSettings),
     ("cold_start", 1, NoSettings),
-    ("auto_ets", 1, EtsSettings),
-    ("auto_theta", 1, SmoothingSettings),
-    ("auto_ces", 1, SmoothingSettings),
-    ("auto_arima", 1, ArimaSettings),
-    ("mstl_arima", 1, MstlSettings),
-    ("mstl_ets", 1, MstlSettings),
+    ("auto_ets", 2, EtsSettings),
+    ("auto_theta", 2, SmoothingSettings),
+    ("auto_ces", 2, SmoothingSettings),
+    ("auto_arima", 2, ArimaSettings),
+    ("mstl_arima", 2, MstlSettings),
+    ("mstl_ets", 2, MstlSettings),
     ("ridge", 1, RidgeSettings),
-    ("median", 1, MedianSettings),
-    ("weighted", 1, WeightedSettings),
+    ("median", 2, MedianSettings),
+    ("weighted", 2, WeightedSettings),
 )
 # Raise with any change of what `auto` tries or of how it chooses.
-_AUTO_VERSION = 3
+_AUTO_VERSION = 4
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "auto": Algorithm(

@@ -39,8 +39,8 @@ _DAY = timedelta(days=1)
 class Rival:
     """One candidate's forecasts at every origin, and how long they took.
 
-    Where it is a weighted mean, ``weights`` are those of its members, ``variants`` what they are
-    and ``left`` who was sent home.
+    ``variants`` are what was fitted, by label. Where it is a weighted mean, ``weights`` are those
+    of its members and ``left`` says who was sent home.
     """
 
     label: str
@@ -73,10 +73,9 @@ class Rivals:
         """What the rivals began from in the end."""
         return self.job.warm_start if self._known else None
 
-    @property
-    def variants(self) -> Mapping[str, str]:
-        """The variants that need no choice, by label."""
-        return self._known.variants if self._known else {}
+    def variants(self, rival: Rival) -> Mapping[str, str]:
+        """The variants, by label, that a model of this rival has: those that were backtested."""
+        return rival.variants or (self._known.variants if self._known else {})
 
     def compete(self, labels: Sequence[str]) -> list[Rival]:
         """Fit and apply candidates, from a warm start where there is one that is good enough."""
@@ -147,7 +146,7 @@ class Rivals:
                     rival = self._weighted(label, settings, shared)
                 else:
                     method = fit_method(label, self.windows[0], shared, {}, {})
-                    rival = Rival(label, self.applied(method), 0.0)
+                    rival = Rival(label, self.applied(method), 0.0, variants=variants_of(shared))
             except ModelError as error:
                 if len(labels) == 1:
                     raise ModelError(f"{self.job.circuit}: {error}") from error
@@ -167,14 +166,18 @@ class Rivals:
         for member, said in result.said.items():
             rival = Rival(member, self._scorable(said), result.seconds[member])
             self.members.append(rival)
-        variants = {
-            member: model.core.variant
-            for member, model in members.items()
-            if isinstance(model, Structured)
-        }
         forecast = self._scorable(result.forecast)
-        return Rival(label, forecast, 0.0, result.weights, result.left, variants)
+        return Rival(label, forecast, 0.0, result.weights, result.left, variants_of(members))
 
     def _scorable(self, forecast: np.ndarray) -> np.ndarray:
         """Return forecasts where an actual exists, NaN elsewhere."""
         return np.where(np.isnan(self.origins.actual), np.nan, forecast)
+
+
+def variants_of(fitted: Mapping[str, Single]) -> dict[str, str]:
+    """Return what was chosen for those models that have a choice, by label."""
+    return {
+        label: model.core.variant
+        for label, model in fitted.items()
+        if isinstance(model, Structured)
+    }

@@ -72,15 +72,16 @@ def fit(job: FitJob) -> FitResult:
 
 
 def warm_up() -> None:
-    """Import the model library and fit one small series, so that the first circuit need not."""
-    from mlops_assets.forecasters.arima import Arima
+    """Import the model library and fit one small series, so that the first circuit need not.
+
+    ARIMA's part of it, a second more, is left to whoever fits one.
+    """
     from mlops_assets.forecasters.ets import Ets
 
     hours = np.arange(24.0 * 14)
     values = 10 + np.sin(hours / 24 * 2 * math.pi) + np.cos(hours * hours)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Arima.fit(values, 1, 24)
         Ets.fit(values, 0, 24, "none")
 
 
@@ -267,10 +268,16 @@ class _Training:
         return forecast
 
     def _final(self, chosen: Rival) -> Fitted:
-        """Fit the chosen one to everything up to the cutoff."""
+        """Fit the chosen one to everything up to the cutoff, in the form that was backtested.
+
+        Orders, trends and seasons that newer readings would choose are another model than the one
+        that the backtest speaks of, and choosing them again costs most of a fit.
+        """
         window = Window.of(History(self.series, self.series.end).series, asked=self.asked)
         fitted: dict[str, Single] = {}
-        method = fit_method(chosen.label, window, fitted, chosen.weights, self.rivals.variants)
+        method = fit_method(
+            chosen.label, window, fitted, chosen.weights, self.rivals.variants(chosen)
+        )
         self.log += [
             f"candidate {label}: not for all readings, its weight goes to the others"
             for label in chosen.weights

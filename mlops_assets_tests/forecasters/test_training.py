@@ -14,6 +14,7 @@ from mlops_assets.domain.evaluation import conformal_widths
 from mlops_assets.forecasters import seasonal_naive, training
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets.forecasters.serialization import load
+from mlops_assets.forecasters.structured import Structured
 from mlops_assets_tests.forecasters.series import HOUR, job_of, load_values, series_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -45,7 +46,33 @@ def test_auto_weighs_by_error_and_beats_the_floor_on_the_same_origins(result):
     assert result.metrics.mae < result.floor.mae
     assert result.backtest.forecast.shape == result.backtest.floor.shape == (28, 24)
     assert result.metrics.points == result.floor.points == 28 * 24
-    assert result.algorithm_version == 1
+    assert result.algorithm_version == ALGORITHMS["weighted"].version
+
+
+@pytest.mark.parametrize("forecaster", ["mstl_arima", "auto_ets", "auto_theta", "auto_ces"])
+def test_what_is_stored_has_the_form_that_was_backtested(series, forecaster, monkeypatch):
+    asked = []
+    choose = training.fit_method
+
+    def noted(label, window, fitted, weights, variants):
+        asked.append(dict(variants))
+        return choose(label, window, fitted, weights, variants)
+
+    monkeypatch.setattr(training, "fit_method", noted)
+    stored = load(training.fit(job_of(series, forecaster=forecaster)).files)
+
+    assert asked == [{forecaster: stored.method.core.variant}]
+
+
+def test_every_member_of_the_stored_mean_has_the_form_that_competed(result):
+    stored = load(result.files).method
+    forms = sorted(
+        member.core.variant for member in stored.members if isinstance(member, Structured)
+    )
+
+    weighed = [c.forecaster for c in result.candidates if c.forecaster in result.learned.variants]
+    assert forms
+    assert set(forms) <= {result.learned.variants[label] for label in weighed}
 
 
 def test_the_floor_of_the_backtest_is_the_seasonal_naive_that_serves(series, result):
