@@ -37,6 +37,7 @@ from mlops_assets.ports.lake import (
     ReadingsTable,
     RowLog,
 )
+from mlops_assets.ports.monitor import Monitor, Monitoring, SentRows
 from mlops_assets.ports.platform import Platform
 from mlops_assets.ports.retention import Storage
 from mlops_assets.ports.upkeep import TableUpkeep, Tidied
@@ -80,6 +81,8 @@ __all__ = [
     "Ledger",
     "MergeResult",
     "ModelRegistry",
+    "Monitor",
+    "Monitoring",
     "NotebookRenderer",
     "PlantModels",
     "Platform",
@@ -91,6 +94,7 @@ __all__ = [
     "ReadingsTable",
     "RenderedNotebook",
     "RowLog",
+    "SentRows",
     "ServingWorkspace",
     "SharedRegistry",
     "Signer",
