@@ -1,7 +1,8 @@
 """Deployments: a release put on the test endpoint and tried, then on production, plant by plant.
 
-One swap a plant, so that readers see all-old or all-new per plant; every plant is locked and found
-fresh before the first one changes. A run that was killed is completed by running it again.
+One swap a plant, so that readers see all-old or all-new per plant; every plant is locked, found
+fresh and made ready before the first one changes. A run that was killed is completed by running it
+again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from mlops_assets.domain.deployment import changes_of, deployment_of
-from mlops_assets.domain.errors import MlopsError, ModelError, RefusedError
+from mlops_assets.domain.errors import EngineError, MlopsError, ModelError, RefusedError
 from mlops_assets.domain.forecast import (
     Issue,
     frame_of,
@@ -69,6 +70,7 @@ def deploy(
     Raises:
         StaleError: another release is live than the one an entry replaces; nothing was changed.
         ModelError: the registry does not hold what was signed; nothing was changed.
+        EngineError: a plant cannot be made ready; every plant serves what it did.
     """
     release, digest = manifest.release, manifest.digest
     entries = _by_plant(manifest.entries, circuits)
@@ -79,9 +81,12 @@ def deploy(
             for plant, part in entries.items()
         }
         check_bytes(registry, (new for part in changes.values() for new in part.values() if new))
-        record(prod.endpoints, (new for part in changes.values() for new in part.values()))
+        news = [new for part in changes.values() for new in part.values()]
+        record(prod.endpoints, news)
+        make_ready(prod.endpoints, news)
         for plant, part in changes.items():
             swap(prod.endpoints, live[plant], part)
+    prod.endpoints.announce(list(entries))
 
 
 def swap(
@@ -98,6 +103,26 @@ def record(endpoints: Endpoints, changes: Iterable[Deployment | None]) -> None:
         wanted = [pool.submit(endpoints.record, new) for new in changes if new is not None]
         for done in wanted:
             done.result()
+
+
+def make_ready(endpoints: Endpoints, changes: Iterable[Deployment | None]) -> None:
+    """Make recorded deployments ready to serve, on all plants together.
+
+    Raises:
+        EngineError: a plant is not ready, each named with its reason; nothing that is live changed.
+        RefusedError: they do not fit; nothing was changed.
+    """
+    if broken := unready(endpoints, changes):
+        raise EngineError(
+            "; ".join(f"{plant}: {why}" for plant, why in sorted(broken.items()))
+            + "; every plant serves what it did: run the same command again"
+        )
+
+
+def unready(endpoints: Endpoints, changes: Iterable[Deployment | None]) -> Mapping[str, str]:
+    """Make recorded deployments ready; returns the plants that are not, with the reasons."""
+    wanted = [new for new in changes if new is not None]
+    return endpoints.prepare(wanted) if wanted else {}
 
 
 def check_bytes(
@@ -263,21 +288,30 @@ def _check_environment(registry: SharedRegistry, name: str, digest: str) -> None
 def _put_on_test(test: ServingWorkspace, manifest: Manifest) -> dict[CircuitKey, Deployment]:
     """Make a release live on the test endpoints, whatever was tried there before."""
     release, digest = manifest.release, manifest.digest
-    deployments: dict[CircuitKey, Deployment] = {}
-    for plant, entries in _by_plant(manifest.entries, None).items():
-        with test.endpoints.lock(plant):
-            live = test.endpoints.live(plant)
-            changes: dict[CircuitKey, Deployment | None] = {}
-            for entry in entries:
-                new = None
-                if entry.action == "deploy":
-                    new = deployment_of(entry, release=release, release_digest=digest)
-                    deployments[entry.circuit] = new
-                if live.of(entry.circuit) != new:
-                    changes[entry.circuit] = new
-            record(test.endpoints, changes.values())
-            swap(test.endpoints, live, changes)
-    return deployments
+    entries = _by_plant(manifest.entries, None)
+    wanted: dict[CircuitKey, Deployment | None] = {
+        entry.circuit: deployment_of(entry, release=release, release_digest=digest)
+        if entry.action == "deploy"
+        else None
+        for entry in manifest.entries
+    }
+    with locked_plants(test.endpoints, entries):
+        live = {plant: test.endpoints.live(plant) for plant in entries}
+        changes = {
+            plant: {
+                entry.circuit: wanted[entry.circuit]
+                for entry in part
+                if live[plant].of(entry.circuit) != wanted[entry.circuit]
+            }
+            for plant, part in entries.items()
+        }
+        news = [new for part in changes.values() for new in part.values()]
+        record(test.endpoints, news)
+        make_ready(test.endpoints, news)
+        for plant, part in changes.items():
+            swap(test.endpoints, live[plant], part)
+    test.endpoints.announce(list(entries))
+    return {circuit: new for circuit, new in wanted.items() if new is not None}
 
 
 def _test_day(deployment: Deployment, newest: datetime | None) -> date:

@@ -1,7 +1,8 @@
 """Rollback: one step back in each circuit's deployment history, without approval or network.
 
-The decision is appended to the ledger first, with every plant locked and every target's bytes
-checked; then each plant changes by one swap. A rollback that was killed in between is finished by
+The decision is appended to the ledger first, with every plant locked, every target's bytes checked
+and made ready; then each plant changes by one swap. A plant that cannot be made ready is refused
+whole, with the reason, and the others move. A rollback that was killed in between is finished by
 the next one that names any of its circuits, or by `resume`: finishing takes no further step.
 
 A rollback that was killed after the last swap, before anybody was told, is told by the same command
@@ -26,7 +27,7 @@ from mlops_assets.domain.identifiers import (
     digest_of,
 )
 from mlops_assets.domain.incident import PLATFORM
-from mlops_assets.flows.deployment import check_bytes, locked_plants, swap
+from mlops_assets.flows.deployment import check_bytes, locked_plants, make_ready, swap, unready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.deployment import Deployment, LiveManifest
     from mlops_assets.domain.release import LedgerEntry
-    from mlops_assets.ports import Platform
+    from mlops_assets.ports import Endpoints, Platform
 
 
 def rollback(
@@ -50,8 +51,9 @@ def rollback(
 ) -> RollbackReport:
     """Return circuits to the deployment before the live one, or to the earlier one named ``to``.
 
-    A circuit that has none is refused and stays live; the others move. With ``only_from`` those
-    that another release serves by now are refused too.
+    A circuit that has none is refused and stays live, as are those of a plant that cannot be made
+    ready; the others move. With ``only_from`` those that another release serves by now are refused
+    too.
 
     The request (who, why, which circuits, where to) is closed once ``told`` has shown its report.
     Asked for again in the same words before that, because the process that did it was killed, it is
@@ -71,20 +73,24 @@ def rollback(
         held.enter_context(locked_plants(endpoints, {circuit.plant_id for circuit in wanted}))
         live = {plant: endpoints.live(plant) for plant in {c.plant_id for c in wanted}}
         before = _untold(platform, log, live, request)
-        moves = _pending(platform, log, live, circuits)
-        if not moves.to and before is not None:
+        moves, finished = _pending(platform, log, live, circuits), True
+        if moves.to:
+            finished = _refuse_unready(endpoints, live, moves)
+        elif before is not None:
             moves = _told_again(platform, log, live, before, circuits)
-        elif not moves.to:
+        else:
             wished = sorted(set(circuits))
             moves = _moves(platform, log, live, wished, to=to, only_from=only_from)
+            _refuse_unready(endpoints, live, moves)
             if moves.to:
                 data = {**moves.data(operator, reason), "request": request}
                 before = platform.ledger.append("rolled_back", operator, data, now)
         _swap_all(platform, live, moves.to.values())
+    endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     report = _report(moves, started)
     if told is not None:
         told(report)
-    if before is not None:
+    if before is not None and finished:
         _close(platform, before)
     return report
 
@@ -108,7 +114,9 @@ def resume(platform: Platform) -> tuple[CircuitKey, ...]:
         held.enter_context(locked_plants(endpoints, plants))
         live = {plant: endpoints.live(plant) for plant in plants}
         moves = _pending(platform, log, live, log.steps)
+        make_ready(endpoints, _waiting(live, moves))
         _swap_all(platform, live, moves.to.values())
+    endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     return tuple(
         sorted(
             circuit
@@ -271,6 +279,26 @@ def _moves(
         if now is not None:
             moves.from_[circuit], moves.to[circuit] = now, target
     return moves
+
+
+def _waiting(live: Mapping[str, LiveManifest], moves: _Moves) -> list[Deployment]:
+    """The targets that are not live yet."""
+    return [
+        target
+        for circuit, target in moves.to.items()
+        if live[circuit.plant_id].of(circuit) != target
+    ]
+
+
+def _refuse_unready(endpoints: Endpoints, live: Mapping[str, LiveManifest], moves: _Moves) -> bool:
+    """Make every target ready; plants that cannot be are refused. Returns whether all are."""
+    waiting = _waiting(live, moves)
+    broken = unready(endpoints, waiting)
+    for target in waiting:
+        if why := broken.get(target.circuit.plant_id):
+            del moves.to[target.circuit], moves.from_[target.circuit]
+            moves.refused[target.circuit] = f"{why}; run the same command again"
+    return not broken
 
 
 def _report(moves: _Moves, started: float) -> RollbackReport:

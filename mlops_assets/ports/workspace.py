@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -122,8 +122,33 @@ class Endpoints(Protocol):
     def plants(self) -> Sequence[str]:
         """Plants with an endpoint, sorted."""
 
+    def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
+        """Make recorded deployments ready to serve; what is live goes on serving meanwhile.
+
+        The caller holds their plants' locks and gives all of them at once, because each may take
+        minutes. Again, it does what is left.
+
+        Returns:
+            The plants that are not ready, each with the sentence that says why; empty: all are.
+
+        Raises:
+            RefusedError: E_QUOTA, where they do not fit; nothing was changed.
+        """
+
     def swap(self, expected: LiveManifest, wanted: LiveManifest) -> None:
-        """Replace the whole file if it still is ``expected``, else StaleError."""
+        """Replace the whole file if it still is ``expected``, else StaleError.
+
+        Every deployment that comes new must be prepared.
+        """
+
+    def announce(self, plants: Collection[str]) -> None:
+        """Repeat what is live where something beside the live manifest shows it to people.
+
+        Nothing is served by it: what cannot be told now is logged, and told the next time.
+        """
+
+    def differences(self) -> Sequence[str]:
+        """Where what serves is not what the live manifests say, a sentence each; nothing changes."""
 
     def lock(self, plant_id: str) -> AbstractContextManager[None]:
         """Hold the plant against other writers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -29,8 +30,18 @@ def a_deployment(circuit=CIRCUIT, *, version=1, release="r-" + "1" * 12):
     return deployment_of(entry, release=release, release_digest="9" * 64)
 
 
+def ready(endpoints, *deployments):
+    for deployment in deployments:
+        endpoints.record(deployment)
+    with ExitStack() as held:
+        for plant in sorted({each.circuit.plant_id for each in deployments}):
+            held.enter_context(endpoints.lock(plant))
+        assert endpoints.prepare(deployments) == {}
+
+
 def change(endpoints, deployment):
     live = endpoints.live(deployment.circuit.plant_id)
+    ready(endpoints, deployment)
     endpoints.swap(live, live.with_changes({deployment.circuit: deployment}))
 
 
@@ -50,6 +61,19 @@ def test_plants_are_sorted(endpoints):
     for plant in ("P2", "P10", "P1"):
         change(endpoints, a_deployment(CircuitKey(plant, "C1")))
     assert list(endpoints.plants()) == ["P1", "P10", "P2"]
+
+
+def test_what_is_made_ready_is_not_live_and_again_is_ready_still(endpoints):
+    first, other = a_deployment(), a_deployment(CircuitKey("P2", "C1"))
+    change(endpoints, first)
+    second = a_deployment(version=2, release="r-" + "2" * 12)
+    for _ in range(2):
+        ready(endpoints, second, other)
+    assert endpoints.live("P1").of(CIRCUIT) == first
+    assert endpoints.live("P2").generation == 0
+    endpoints.announce(["P1", "P2"])
+    change(endpoints, second)
+    assert endpoints.live("P1").of(CIRCUIT) == second
 
 
 def test_a_swap_from_an_older_state_is_stale(endpoints):

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 
 from mlops_assets.domain.deployment import Deployment, LiveManifest
-from mlops_assets.domain.errors import StaleError
+from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.manifest import Entry, Manifest, Serving
 
 
@@ -15,6 +15,8 @@ class FakeEndpoints:
         self.files: dict[str, LiveManifest] = {}
         self.deployments: dict[tuple, Deployment] = {}
         self.swaps = 0
+        self.broken: dict[str, str] = {}
+        self.calls: list[tuple[str, ...]] = []
         self._lock = threading.RLock()
 
     def live(self, plant_id):
@@ -22,6 +24,22 @@ class FakeEndpoints:
 
     def plants(self):
         return sorted(self.files)
+
+    def prepare(self, deployments):
+        """Ready is what was recorded; a test may break the preparing of a plant."""
+        named = [(each.circuit, each.release) for each in deployments]
+        self.calls.append(("prepare", *sorted(str(circuit) for circuit, _ in named)))
+        for each, name in zip(deployments, named, strict=True):
+            if self.deployments.get(name) != each:
+                raise DataError(f"{each.circuit}: is prepared and was not recorded")
+        plants = {circuit.plant_id for circuit, _ in named}
+        return {plant: why for plant, why in self.broken.items() if plant in plants}
+
+    def announce(self, plants):
+        self.calls.append(("announce", *sorted(plants)))
+
+    def differences(self):
+        return ()
 
     def swap(self, expected, wanted):
         plant = expected.plant_id
@@ -32,6 +50,7 @@ class FakeEndpoints:
                 raise StaleError(f"{plant}: somebody else deployed first; read it again and repeat")
             self.files[plant] = wanted
             self.swaps += 1
+            self.calls.append(("swap", plant))
 
     @contextmanager
     def lock(self, plant_id):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlops_assets.domain.errors import ModelError, StaleError
+from mlops_assets.domain.errors import EngineError, ModelError, StaleError
 from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.validation import TEST_VERDICTS
 from mlops_assets.flows.deployment import (
@@ -57,6 +57,32 @@ def test_each_plant_changes_in_one_swap(production):
     put(production, a_release(*entries(production, C1, C2, OTHER)))
     assert production.prod.endpoints.swaps == 2
     assert production.prod.endpoints.live("P1").generation == 1
+
+
+def test_every_plant_is_made_ready_before_the_first_one_changes(production):
+    put(production, a_release(*entries(production, C1, C2, OTHER)))
+    assert production.prod.endpoints.calls == [
+        ("prepare", "P1/C1", "P1/C2", "P2/C1"),
+        ("swap", "P1"),
+        ("swap", "P2"),
+        ("announce", "P1", "P2"),
+    ]
+
+
+def test_a_plant_that_cannot_be_made_ready_leaves_every_plant_as_it_was(production):
+    first = production.release(*entries(production, C1, OTHER))
+    production.prod.endpoints.broken = {"P2": "its deployment of C1 failed"}
+    manifest = a_release(*entries(production, C1, OTHER, version=2))
+    with pytest.raises(EngineError) as caught:
+        put(production, manifest)
+    assert str(caught.value) == (
+        "P2: its deployment of C1 failed; every plant serves what it did: run the same command "
+        "again"
+    )
+    assert (production.live(C1), production.live(OTHER)) == (first, first)
+    production.prod.endpoints.broken = {}
+    put(production, manifest)
+    assert (production.live(C1), production.live(OTHER)) == (manifest.release, manifest.release)
 
 
 def test_deploying_twice_changes_nothing(production):

@@ -129,6 +129,39 @@ def test_a_target_whose_bytes_changed_is_refused_and_the_others_move(production)
     assert (production.live(C1), production.live(C2)) == (second, first)
 
 
+def test_a_plant_that_cannot_be_made_ready_is_refused_whole_and_the_others_move(production):
+    first = release(production, C1, C2, OTHER, version=1)
+    second = release(production, C1, C2, OTHER, version=2)
+    production.prod.endpoints.broken = {"P1": "its deployment of C2 failed"}
+    report = roll(production, C1, C2, OTHER)
+    assert report.circuits == (OTHER,)
+    assert set(report.refused) == {C1, C2}
+    assert report.refused[C1] == "its deployment of C2 failed; run the same command again"
+    assert [production.live(c) for c in (C1, C2, OTHER)] == [second, second, first]
+    (entry,) = rollbacks(production)
+    assert set(entry.data["circuits"]) == {"P2/C1"}
+    production.prod.endpoints.broken = {}
+    assert roll(production, C1, C2).circuits == (C1, C2)
+
+
+def test_a_killed_rollback_whose_plant_is_not_ready_stays_unfinished_until_it_is(production):
+    first = release(production, C1, OTHER, version=1)
+    second = release(production, C1, OTHER, version=2)
+    dying = platform(production)
+    dying.prod = SimpleNamespace(endpoints=DyingEndpoints(production.prod.endpoints, 1))
+    with pytest.raises(KilledError):
+        rollback(dying, [C1, OTHER], **WHO)
+    production.prod.endpoints.broken = {"P2": "its deployment of C1 failed"}
+    for _ in range(2):
+        report = roll(production, C1, OTHER)
+        assert (report.circuits, set(report.refused)) == ((C1,), {OTHER})
+        assert production.live(OTHER) == second
+    production.prod.endpoints.broken = {}
+    assert roll(production, C1, OTHER).circuits == (C1, OTHER)
+    assert (production.live(C1), production.live(OTHER)) == (first, first)
+    assert len(rollbacks(production)) == 1
+
+
 def test_a_target_that_is_no_longer_recorded_is_refused(production):
     first = release(production, C1, version=1)
     release(production, C1, version=2)

@@ -16,7 +16,7 @@ from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.identifiers import checked_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlops_assets.domain.identifiers import CircuitKey
@@ -46,6 +46,17 @@ class LocalEndpoints:
     def plants(self) -> Sequence[str]:
         """Plants with an endpoint, sorted."""
         return sorted(path.parent.name for path in self._folder.glob("*/live.json"))
+
+    def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:  # noqa: ARG002
+        """Nothing is to be made ready: a model is loaded when it is applied."""
+        return {}
+
+    def announce(self, plants: Collection[str]) -> None:
+        """Nothing else shows what is live."""
+
+    def differences(self) -> Sequence[str]:
+        """The live manifest is all that serves."""
+        return ()
 
     def swap(self, expected: LiveManifest, wanted: LiveManifest) -> None:
         """Replace the whole file if it still is ``expected``, else StaleError."""

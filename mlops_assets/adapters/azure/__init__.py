@@ -1,0 +1,1 @@
+"""Blobs, workspaces, endpoints and monitors of Azure."""
