@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def upkeep_of(layout: HomeLayout) -> dict[str, TableUpkeep]:
+    from mlops_assets.adapters.delta.readings import ORDER
+    from mlops_assets.adapters.delta.upkeep import DeltaTableUpkeep
     from mlops_assets.adapters.local.delta import DeltaFolder
-    from mlops_assets.adapters.local.readings import ORDER
-    from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
 
     tables = {
         "quarantine": layout.quarantine,
@@ -43,9 +43,9 @@ def upkeep_of(layout: HomeLayout) -> dict[str, TableUpkeep]:
         "hindcasts": layout.hindcasts,
     }
     found: dict[str, TableUpkeep] = {
-        "readings": LocalTableUpkeep(DeltaFolder(layout.readings), ORDER)
+        "readings": DeltaTableUpkeep(DeltaFolder(layout.readings), ORDER)
     }
-    return found | {name: LocalTableUpkeep(DeltaFolder(path)) for name, path in tables.items()}
+    return found | {name: DeltaTableUpkeep(DeltaFolder(path)) for name, path in tables.items()}
 
 
 def lake_of(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mlops_assets.adapters.delta.log import CommitLog
 from mlops_assets.adapters.local.files import flush_files, step
 from mlops_assets.domain.errors import TornCommitError
 
@@ -25,7 +26,7 @@ _UNFLUSHED_SECONDS = 3600
 _COUNTED = {"add": "num_added_files", "remove": "num_removed_files"}
 
 
-class DeltaLog:
+class DeltaLog(CommitLog):
     """The folder ``_delta_log`` of the table in ``path``."""
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +34,7 @@ class DeltaLog:
         self.folder = path / "_delta_log"
         self._flushed = -1
 
-    def check(self, version: int) -> None:
+    def check(self, version: int | None = None) -> None:
         """Refuse a table whose newest commit, or a file that it added, is not whole.
 
         Older commits since the checkpoint are looked at for their size alone.
@@ -41,6 +42,8 @@ class DeltaLog:
         Raises:
             TornCommitError: naming the file and what to do.
         """
+        if version is None:
+            version = self.newest()
         for older in range(version, self.checkpoint(), -1):
             with suppress(FileNotFoundError):
                 if self.commit(older).stat().st_size == 0:
@@ -99,23 +102,9 @@ class DeltaLog:
         """The file of a commit."""
         return self.folder / f"{version:020}.json"
 
-    def actions(self, version: int) -> list[dict[str, Any]]:
-        """What a commit did; ValueError when a line of it is no JSON."""
-        lines = self.commit(version).read_bytes().splitlines()
-        return [json.loads(line) for line in lines if line]
-
-    def find(self, name: str, value: str, newest: int, *, after: int = -1) -> int | None:
-        """The newest version with such metadata, looked for from ``newest`` down to ``after``.
-
-        The log itself is read, not the library's history: that numbers commits from the newest one,
-        which another writer may have made between its two looks.
-        """
-        for version in range(newest, after, -1):
-            if not self.commit(version).exists():
-                return None
-            if any(_metadata(action).get(name) == value for action in self.actions(version)):
-                return version
-        return None
+    def read(self, version: int) -> bytes:
+        """The bytes of a commit."""
+        return self.commit(version).read_bytes()
 
     def flush(self, version: int) -> None:
         """Put a commit on the disk, and those before it whose writers may not have come to that."""
@@ -161,15 +150,6 @@ def _whole(actions: list[dict[str, Any]]) -> bool:
             return False
     made = {action["txn"]["appId"] for action in actions if "txn" in action}
     return "slice" not in info or info["slice"] in made
-
-
-def _metadata(action: dict[str, Any]) -> dict[str, Any]:
-    """What a commit says of itself; Delta on Spark has one text for it, in which we write JSON."""
-    info: dict[str, Any] = action.get("commitInfo", {})
-    try:
-        return info | dict(json.loads(info.get("userMetadata") or "{}"))
-    except (ValueError, TypeError):
-        return info
 
 
 def _sizes(actions: list[dict[str, Any]]) -> dict[str, int]:

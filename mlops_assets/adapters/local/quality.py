@@ -1,38 +1,18 @@
-"""Quality as a Delta table with a partition a day."""
+"""Quality as a Delta table in a folder of a local disk."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.local.day_table import DayTable
-from mlops_assets.domain.quality import QUALITY_KEY, quality_frame
+from mlops_assets.adapters.delta.quality import DeltaQualityTable
+from mlops_assets.adapters.local.delta import DeltaFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
     from pathlib import Path
 
-    import polars as pl
 
-    from mlops_assets.domain.identifiers import CircuitKey
-
-
-class LocalQualityTable:
-    """`lake/quality`, key (plant_id, circuit_id, issued_for)."""
+class LocalQualityTable(DeltaQualityTable):
+    """`lake/quality` in a folder."""
 
     def __init__(self, path: Path) -> None:
-        self._table = DayTable(path, quality_frame(()), QUALITY_KEY)
-
-    def replace(self, rows: pl.DataFrame) -> int:
-        """Write rows, replacing those with the same key; returns the rows that changed."""
-        return len(self._table.replace(rows, unit=list(QUALITY_KEY)))
-
-    def drop(self, *, before: date) -> int:
-        """Remove the rows of all days before one; returns how many there were."""
-        return self._table.drop(before)
-
-    def read(
-        self, *, first: date | None = None, circuits: Iterable[CircuitKey] | None = None
-    ) -> pl.DataFrame:
-        """Rows sorted by key."""
-        return self._table.read(first=first, circuits=circuits)
+        super().__init__(DeltaFolder(path))

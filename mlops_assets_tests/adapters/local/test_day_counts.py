@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.adapters.local import day_counts
+from mlops_assets.adapters.delta import day_counts
+from mlops_assets.adapters.delta.upkeep import DeltaTableUpkeep
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.readings import LocalRowLog
-from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
 from mlops_assets.domain import merging
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.quarantine_log import KNOWN, UNKNOWN, counted, standing
@@ -94,7 +94,7 @@ def test_counts_are_those_of_all_rows_after_any_appends_and_upkeep(tmp_path_fact
     unknown, number = [], 0
     for place, step in enumerate(steps):
         if step == "tidy":
-            LocalTableUpkeep(DeltaFolder(folder)).tidy(now=NOW)
+            DeltaTableUpkeep(DeltaFolder(folder)).tidy(now=NOW)
             assert added_up(log.daily("standing-1", counted)) == from_the_rows(log)
             continue
         rows, made = [], f"s{place}"
@@ -125,7 +125,7 @@ def test_only_days_that_got_rows_are_read_again(log, monkeypatch):
         return genuine(self, circuits, start=start, end=end)
 
     monkeypatch.setattr(LocalRowLog, "read", read)
-    fresh = LocalRowLog(log._folder.path, "quarantine")
+    fresh = LocalRowLog(log._stored.path, "quarantine")
     assert added_up(fresh.daily("standing-1", counted))[0][3] == 30
     assert asked == [(None, None)]
     asked.clear()

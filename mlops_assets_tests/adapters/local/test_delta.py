@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from mlops_assets.adapters.local import delta
+from mlops_assets.adapters.delta import table as delta
 from mlops_assets.adapters.local.delta import TRIES, DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
@@ -216,9 +216,9 @@ def test_a_table_travels_without_what_it_opened(tmp_path):
     table = LocalReadingsTable(tmp_path / "t")
     table.merge(readings([1.0]), slice_id="a")
     table.read()
-    state = table._folder.__getstate__()
+    state = table._stored.__getstate__()
     assert state["_looked"] == (None, None)
-    assert table._folder._looked[0] is not None
+    assert table._stored._looked[0] is not None
 
 
 def test_a_table_that_another_writer_made_first_is_merged_into_and_not_appended_to(

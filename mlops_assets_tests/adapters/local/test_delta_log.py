@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from mlops_assets.adapters.local.day_table import DayTable
+from mlops_assets.adapters.delta.day_table import DayTable
+from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.delta_log import DeltaLog
 from mlops_assets.adapters.local.readings import LocalReadingsTable
 from mlops_assets.domain.errors import DataError, TornCommitError
@@ -159,7 +160,7 @@ def test_a_slice_found_merged_is_on_the_disk_before_anybody_is_told(table, monke
 
 
 def test_rows_that_lack_or_add_a_column_are_refused_before_anything_is_written(tmp_path, table):
-    folder = table._folder
+    folder = table._stored
     opened = folder.open()
     rows = table.read()
     for odd, said in (
@@ -185,7 +186,7 @@ def test_a_table_of_days_refuses_an_empty_key(tmp_path):
             "value": pl.Float64,
         }
     )
-    table = DayTable(tmp_path / "d", empty, ("plant_id", "circuit_id", "issued_for"))
+    table = DayTable(DeltaFolder(tmp_path / "d"), empty, ("plant_id", "circuit_id", "issued_for"))
     row = {"plant_id": "P", "circuit_id": None, "issued_for": START.date(), "value": 1.0}
     rows = pl.DataFrame([row], schema=empty.schema)
     with pytest.raises(DataError, match="circuit_id is empty in 1 rows"):

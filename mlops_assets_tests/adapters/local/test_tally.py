@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from mlops_assets.adapters.delta.readings import ORDER
+from mlops_assets.adapters.delta.tally import Tally
+from mlops_assets.adapters.delta.upkeep import DeltaTableUpkeep
 from mlops_assets.adapters.local.delta import DeltaFolder
-from mlops_assets.adapters.local.readings import ORDER, LocalReadingsTable
-from mlops_assets.adapters.local.tally import Tally
-from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
+from mlops_assets.adapters.local.readings import LocalReadingsTable
 from mlops_assets.domain.errors import DataError
 from mlops_assets_tests.fakes.readings import readings
 
@@ -49,7 +50,7 @@ def test_it_agrees_with_the_rows_after_any_merges_and_upkeep(tmp_path, table):
             readings([float(number)] * 30, key=key, start=start, **more), slice_id=str(number)
         )
         assert table.summary().equals(counted(table))
-    LocalTableUpkeep(DeltaFolder(tmp_path / "t"), ORDER).tidy(now=datetime.now(UTC))
+    DeltaTableUpkeep(DeltaFolder(tmp_path / "t"), ORDER).tidy(now=datetime.now(UTC))
     assert table.summary().equals(counted(table))
 
 

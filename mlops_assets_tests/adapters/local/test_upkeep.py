@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from mlops_assets.adapters.delta.readings import ORDER
+from mlops_assets.adapters.delta.upkeep import DeltaTableUpkeep
 from mlops_assets.adapters.local.delta import CONFIGURATION, DeltaFolder
-from mlops_assets.adapters.local.readings import ORDER, LocalReadingsTable, LocalRowLog
-from mlops_assets.adapters.local.upkeep import LocalTableUpkeep
+from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.errors import DataError
 from mlops_assets.engines.spark.readings import PROPERTIES
@@ -34,7 +35,7 @@ def table(tmp_path):
 
 
 def upkeep(tmp_path):
-    return LocalTableUpkeep(DeltaFolder(tmp_path / "t"), ORDER)
+    return DeltaTableUpkeep(DeltaFolder(tmp_path / "t"), ORDER)
 
 
 def spans(tmp_path):
@@ -55,7 +56,7 @@ def test_small_files_of_past_days_become_few_and_hold_the_same_rows(tmp_path, ta
 
 
 def test_files_cover_runs_of_days_that_do_not_overlap(tmp_path, table, monkeypatch):
-    monkeypatch.setattr("mlops_assets.adapters.local.upkeep.FILE_BYTES", 20_000)
+    monkeypatch.setattr("mlops_assets.adapters.delta.upkeep.FILE_BYTES", 20_000)
     upkeep(tmp_path).tidy(now=NOW)
     found = spans(tmp_path)
     assert 8 < len(found) < DAYS / 2
@@ -78,7 +79,7 @@ def test_a_log_is_joined_by_size(tmp_path):
     )
     for number in range(10):
         log.append(row, slice_id=str(number))
-    done = LocalTableUpkeep(DeltaFolder(tmp_path / "t")).tidy(now=NOW)
+    done = DeltaTableUpkeep(DeltaFolder(tmp_path / "t")).tidy(now=NOW)
     assert (done.compacted, done.files) == (10, 1)
     assert len(log.read()) == 10
     log.append(row, slice_id="3")

@@ -1,4 +1,4 @@
-"""Upkeep of a Delta table on a local disk.
+"""Upkeep of a Delta table.
 
 Small files are joined by time: neighbours in days become one file of at most `FILE_BYTES`, in one
 commit of the kind that a slice makes, so that a read still opens only the files of its window and a
@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mlops_assets.adapters.local.delta import FILE_BYTES
-from mlops_assets.adapters.local.files import step
+from mlops_assets.adapters.delta.table import FILE_BYTES
 from mlops_assets.domain.errors import DataError
 from mlops_assets.ports import Tidied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
-    from mlops_assets.adapters.local.delta import DeltaFolder
+    from mlops_assets.adapters.delta.table import StoredTable
 
 # Slices still rewrite what is younger than this before the table's newest day.
 _WARM = timedelta(days=7)
@@ -53,96 +51,79 @@ class _Run:
         )
 
 
-class LocalTableUpkeep:
+class DeltaTableUpkeep:
     """Upkeep of one table; ``order`` is how its rows lie, a day first where there are days.
 
     Without a column ``date`` files are joined by size alone.
     """
 
-    def __init__(self, folder: DeltaFolder, order: Sequence[str] = ()) -> None:
-        self._folder = folder
+    def __init__(self, table: StoredTable, order: Sequence[str] = ()) -> None:
+        self._stored = table
         self._order = list(order)
 
     def version(self) -> int | None:
         """The newest version; None where there is no table, TornCommitError where it is torn."""
-        table = self._folder.open()
+        table = self._stored.open()
         return None if table is None else int(table.version())
 
     def tidy(self, *, now: datetime) -> Tidied | None:
         """Join small files, checkpoint, sweep; None where there is no table."""
-        if self._folder.open() is None:
+        if self._stored.open() is None:
             return None
-        self._folder.configure()
-        table = self._folder.open()
+        self._stored.configure()
+        table = self._stored.open()
         assert table is not None  # noqa: S101 it was there before
         compacted = self._compact_days(table) if self._order else self._compact_all()
-        table = self._folder.open()
+        table = self._stored.open()
         assert table is not None  # noqa: S101 it was there before
-        step("upkeep.checkpoint", self._folder.path)
+        self._stored.step("upkeep.checkpoint")
         table.create_checkpoint()
-        self._folder.upkeep(table)
+        self._stored.made(table, None)
         return Tidied(
             files=len(table.file_uris()),
             compacted=compacted,
             checkpoint=int(table.version()),
-            leftovers=self._sweep(now),
+            leftovers=self._stored.sweep(now - _LEFTOVER),
         )
 
     def vacuum(self, *, keep: Sequence[int], older_than: timedelta) -> int:
         """Remove files that no version since ``older_than`` needs, nor any version in ``keep``."""
-        return self._folder.vacuum(keep, older_than)
+        return self._stored.vacuum(keep, older_than)
 
     def _compact_days(self, table: DeltaTable) -> int:
         joined = 0
         for run in list(_joinable(_files(table))):
-            self._folder.commit(partial(self._join, run))
+            self._stored.commit(partial(self._join, run))
             joined += run.files
         return joined
 
     def _join(self, run: _Run) -> None:
         """Write the rows of a run of days again, as one file; other files stay."""
-        table = self._folder.open()
+        table = self._stored.open()
         if table is None:
             return
         days = pl.col("date").is_between(run.first, run.last)
-        rows = self._folder.collect(pl.scan_delta(table).filter(days)).sort(self._order)
+        rows = self._stored.collect(pl.scan_delta(table).filter(days)).sort(self._order)
         files = [each for each in _files(table) if run.first <= each.first <= run.last]
         if len(rows) != (counted := sum(each.rows for each in files)):
             raise DataError(
-                f"{self._folder.path}: {run.first} to {run.last} has {len(rows)} rows, its log "
+                f"{self._stored.place}: {run.first} to {run.last} has {len(rows)} rows, its log "
                 f"counts {counted}; nothing was changed, restore it from a backup"
             )
         condition = f"(date >= '{run.first}' AND date <= '{run.last}')"
-        self._folder.replace(table, rows, condition, None)
+        self._stored.replace(table, rows, condition, None)
 
     def _compact_all(self) -> int:
-        return self._folder.commit(self._compact_once)
+        return self._stored.commit(self._compact_once)
 
     def _compact_once(self) -> int:
-        table = self._folder.open()
+        table = self._stored.open()
         if table is None:
             return 0
-        step("upkeep.compact", self._folder.path)
+        self._stored.step("upkeep.compact")
         done = table.optimize.compact(target_size=FILE_BYTES)
-        self._folder.upkeep(table)
+        self._stored.made(table, None)
         return int(done["numFilesRemoved"])
-
-    def _sweep(self, now: datetime) -> int:
-        """Remove what writers that were killed a day ago left under a temporary name."""
-        limit = (now - _LEFTOVER).timestamp()
-        path = self._folder.path
-        left = [file for file in path.rglob("*#*") if file.is_file() and _old(file, limit)]
-        for file in left:
-            step("upkeep.sweep", file)
-            file.unlink(missing_ok=True)
-        return len(left)
-
-
-def _old(file: Path, limit: float) -> bool:
-    try:
-        return file.stat().st_mtime < limit
-    except FileNotFoundError:
-        return False
 
 
 def _files(table: DeltaTable) -> list[_Run]:

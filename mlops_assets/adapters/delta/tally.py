@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mlops_assets.adapters.local.files import read_bytes, write_atomic
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from mlops_assets.adapters.delta.table import StoredTable
 
 _CIRCUIT = ("plant_id", "circuit_id")
 _COUNTED = pl.Schema(
@@ -34,11 +34,10 @@ _COUNTED = pl.Schema(
 
 
 class Tally:
-    """Counts of the table in ``path``, kept in a hidden file beside it."""
+    """Counts of a table, kept in a hidden file beside it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kept = path.with_name(f".{path.name}.tally.parquet")
+    def __init__(self, table: StoredTable) -> None:
+        self._stored = table
 
     def of(self, files: Sequence[str]) -> pl.DataFrame:
         """Per circuit in these data files: rows, first and last timestamp.
@@ -64,7 +63,7 @@ class Tally:
         )
 
     def _counted(self, name: str) -> pl.DataFrame:
-        rows = pl.read_parquet(self._path / name, columns=list(KEY))
+        rows = self._stored.frame(name, KEY)
         counts = rows.group_by(_CIRCUIT).agg(
             pl.len().cast(pl.Int64).alias("rows"),
             pl.col("timestamp").min().alias("first_timestamp"),
@@ -75,7 +74,7 @@ class Tally:
     def _before(self) -> pl.DataFrame:
         empty = pl.DataFrame(schema=_COUNTED)
         with suppress(DataError, pl.exceptions.PolarsError, OSError):
-            if data := read_bytes(self._kept):
+            if data := self._stored.hint("tally"):
                 kept = pl.read_parquet(io.BytesIO(data))
                 return kept if kept.schema == empty.schema else empty
         return empty
@@ -83,4 +82,4 @@ class Tally:
     def _keep(self, counts: pl.DataFrame) -> None:
         data = io.BytesIO()
         counts.write_parquet(data, compression="zstd")
-        write_atomic(self._kept, data.getvalue())
+        self._stored.keep_hint("tally", data.getvalue())

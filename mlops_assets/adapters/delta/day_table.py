@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mlops_assets.adapters.local.delta import DeltaFolder
-from mlops_assets.adapters.local.files import locked
 from mlops_assets.domain.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
+    from mlops_assets.adapters.delta.table import StoredTable
     from mlops_assets.domain.identifiers import CircuitKey
 
 _KEY = ["plant_id", "circuit_id"]
@@ -29,15 +27,14 @@ _KEY = ["plant_id", "circuit_id"]
 class DayTable:
     """One such table; ``empty`` gives its columns, ``order`` is its key, which rows lie in."""
 
-    def __init__(self, path: Path, empty: pl.DataFrame, order: tuple[str, ...]) -> None:
-        self._path = path
-        self._folder = DeltaFolder(path)
+    def __init__(self, table: StoredTable, empty: pl.DataFrame, order: tuple[str, ...]) -> None:
+        self._stored = table
         self._empty = empty
         self._order = list(order)
 
     def version(self) -> int | None:
         """The newest Delta version, None before the first write."""
-        table = self._folder.look()
+        table = self._stored.look()
         return None if table is None else int(table.version())
 
     def read(
@@ -48,7 +45,7 @@ class DayTable:
         circuits: Iterable[CircuitKey] | None = None,
     ) -> pl.DataFrame:
         """Rows of days first..last, sorted; reads only the files of those days."""
-        rows = self._read(self._folder.look(), _between(first, last))
+        rows = self._read(self._stored.look(), _between(first, last))
         if circuits is not None:
             rows = rows.join(_keys(circuits), on=_KEY, how="semi")
         return rows.sort(self._order)
@@ -62,24 +59,24 @@ class DayTable:
         self._check(rows)
         if rows.is_empty():
             return rows
-        with locked(self._path.with_name(f".{self._path.name}.lock")):
-            return self._folder.commit(lambda: self._replace(rows, unit))
+        with self._stored.alone():
+            return self._stored.commit(lambda: self._replace(rows, unit))
 
     def drop(self, before: date) -> int:
         """Remove the rows of all days before one in one commit; returns how many there were."""
-        with locked(self._path.with_name(f".{self._path.name}.lock")):
-            return self._folder.commit(lambda: self._drop(before))
+        with self._stored.alone():
+            return self._stored.commit(lambda: self._drop(before))
 
     def _drop(self, before: date) -> int:
-        table = self._folder.open()
+        table = self._stored.open()
         old = 0 if table is None else len(self._read(table, pl.col("issued_for") < before))
         if table is not None and old:
-            self._folder.replace(table, self._empty.clone(), f"issued_for < '{before}'", None)
+            self._stored.replace(table, self._empty.clone(), f"issued_for < '{before}'", None)
         return old
 
     def _replace(self, rows: pl.DataFrame, unit: list[str]) -> pl.DataFrame:
         days = sorted(rows["issued_for"].unique())
-        table = self._folder.open()
+        table = self._stored.open()
         before = self._read(table, pl.col("issued_for").is_in(days))
         changed = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
         others = before.join(rows, on=unit, how="anti")
@@ -87,17 +84,17 @@ class DayTable:
             return changed
         after = pl.concat([others, rows]).sort(self._order)
         if table is None:
-            self._folder.create(after, None, partition_by=["issued_for"])
+            self._stored.create(after, None, partition_by=["issued_for"])
         else:
             said = ", ".join(f"'{day}'" for day in days)
-            self._folder.replace(table, after, f"issued_for IN ({said})", None)
+            self._stored.replace(table, after, f"issued_for IN ({said})", None)
         return changed
 
     def _read(self, table: DeltaTable | None, where: pl.Expr) -> pl.DataFrame:
         if table is None:
             return self._empty.clone()
-        rows = self._folder.scan(table, self._empty.schema).filter(where)
-        return self._folder.collect(rows.select(self._empty.columns)).cast(self._empty.schema)
+        rows = self._stored.scan(table, self._empty.schema).filter(where)
+        return self._stored.collect(rows.select(self._empty.columns)).cast(self._empty.schema)
 
     def _check(self, rows: pl.DataFrame) -> None:
         if rows.schema != self._empty.schema:
@@ -107,16 +104,17 @@ class DayTable:
                 if rows.schema.get(name) != self._empty.schema.get(name)
             )
             raise DataError(
-                f"lake/{self._path.name}: rows differ from the table in "
+                f"lake/{self._stored.name}: rows differ from the table in "
                 f"{', '.join(odd) or 'the order of columns'}; write exactly its columns"
             )
         for name in self._order:
             if empty := rows[name].null_count():
                 raise DataError(
-                    f"lake/{self._path.name}: {name} is empty in {empty} rows, and part of the key"
+                    f"lake/{self._stored.name}: {name} is empty in {empty} rows, and part of the "
+                    "key"
                 )
         if rows.select(self._order).is_duplicated().any():
-            raise DataError(f"lake/{self._path.name}: two rows have one key; write each once")
+            raise DataError(f"lake/{self._stored.name}: two rows have one key; write each once")
 
 
 def _between(first: date | None, last: date | None) -> pl.Expr:

@@ -18,14 +18,12 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from mlops_assets.adapters.local.files import read_bytes, write_atomic
 from mlops_assets.domain.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
-    from mlops_assets.adapters.local.delta import DeltaFolder
+    from mlops_assets.adapters.delta.table import StoredTable
 
     Count = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -54,10 +52,10 @@ class _Kept:
 
 
 class DayCounts:
-    """Counts of the log in ``folder``, kept in hidden files beside it."""
+    """Counts of a log, kept in hidden files beside it."""
 
-    def __init__(self, folder: DeltaFolder, schema: Mapping[str, pl.DataType], rows: Rows) -> None:
-        self._folder = folder
+    def __init__(self, table: StoredTable, schema: Mapping[str, pl.DataType], rows: Rows) -> None:
+        self._stored = table
         self._schema = schema
         self._rows = rows
 
@@ -69,7 +67,7 @@ class DayCounts:
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name} is no name of counts: write NAME-VERSION")
-        table = self._folder.look()
+        table = self._stored.look()
         if table is None:
             return count(pl.DataFrame(schema=self._schema))
         version = int(table.version())
@@ -106,12 +104,12 @@ class DayCounts:
         rows = [pl.DataFrame(schema=self._schema)]
         try:
             for each in range(before + 1, version + 1):
-                for action in self._folder.log.actions(each):
+                for action in self._stored.log.actions(each):
                     add, remove = action.get("add"), action.get("remove")
                     if remove and remove.get("dataChange", True):
                         return None
                     if add and add.get("dataChange", True):
-                        found = pl.read_parquet(self._folder.path / unquote(add["path"]))
+                        found = self._stored.frame(unquote(add["path"]))
                         rows.append(found.select(set(self._schema) & set(found.columns)))
         except (OSError, ValueError, pl.exceptions.PolarsError):
             return None
@@ -121,15 +119,12 @@ class DayCounts:
 
     def _mark(self, version: int) -> str:
         with suppress(OSError):
-            return sha256(self._folder.log.commit(version).read_bytes()).hexdigest()
+            return sha256(self._stored.log.read(version)).hexdigest()
         return ""
-
-    def _path(self, name: str) -> Path:
-        return self._folder.path.with_name(f".{self._folder.path.name}.{name}.parquet")
 
     def _read(self, name: str) -> _Kept | None:
         with suppress(DataError, OSError, ValueError, KeyError, pl.exceptions.PolarsError):
-            if data := read_bytes(self._path(name)):
+            if data := self._stored.hint(name):
                 about = pl.read_parquet_metadata(io.BytesIO(data))
                 counts = pl.read_parquet(io.BytesIO(data))
                 if _DAY in counts.columns:
@@ -140,7 +135,7 @@ class DayCounts:
         data = io.BytesIO()
         about = {"version": str(kept.version), "mark": kept.mark}
         kept.counts.write_parquet(data, compression="zstd", metadata=about)
-        write_atomic(self._path(name), data.getvalue())
+        self._stored.keep_hint(name, data.getvalue())
 
 
 def _each_day(rows: pl.DataFrame, count: Count) -> pl.DataFrame:
