@@ -4,10 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SPARK  := $(VENV)/.spark-installed
+AZURITE := .azurite/.installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark restatements lives races forgery attacks replay mutants faults malformed bench
+.PHONY: help setup demo test check format ui lock clean mltable coverage spark azurite restatements lives races forgery attacks replay mutants faults malformed bench
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -34,6 +35,15 @@ $(SPARK): $(STAMP) requirements-spark.lock mlops_assets/engines/spark/jars.lock
 	$(BIN)/python -m mlops_assets.engines.spark.jars
 	@touch $@
 
+# Azurite, the storage emulator that tests of the Azure backend start (365 MB); needs node 20 and npm.
+azurite: $(AZURITE)
+
+$(AZURITE): mlops_assets_tests/azurite/package.json mlops_assets_tests/azurite/package-lock.json
+	mkdir -p .azurite
+	cp mlops_assets_tests/azurite/package.json mlops_assets_tests/azurite/package-lock.json .azurite/
+	npm ci --prefix .azurite --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
 demo: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) demo
 
@@ -41,7 +51,7 @@ ui: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) ui
 
 # What runs on Spark shares one cluster, so it has a process of its own.
-test: $(STAMP) $(SPARK)
+test: $(STAMP) $(SPARK) $(AZURITE)
 	$(BIN)/python -m pytest -m spark -p no:randomly --cov --cov-report=
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/python -m coverage report --include="mlops_assets/domain/gates.py,mlops_assets/domain/approval.py,mlops_assets/domain/manifest.py,mlops_assets/domain/release.py" --fail-under=100
@@ -121,4 +131,4 @@ replay: $(STAMP)
 	$(BIN)/python -m benchmarks replay --json
 
 clean:
-	rm -rf $(VENV) .venv-mltable .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-mltable .azurite .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops_assets.engines.spark.session import SparkSessions
+    from mlops_assets_tests.azurite import Account, Azurite
 
 settings.register_profile(
     "repeatable",
@@ -47,3 +48,18 @@ def spark(tmp_path_factory) -> Iterator[SparkSessions]:
 
     with cluster(tmp_path_factory.mktemp("spark")) as address, held_sessions(address) as sessions:
         yield sessions
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """One Azurite for every test of a process."""
+    from mlops_assets_tests.azurite import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def storage_account(azurite) -> Account:
+    """A storage account of its own, with every container."""
+    return azurite.account()

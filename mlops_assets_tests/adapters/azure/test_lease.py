@@ -1,0 +1,138 @@
+"""A lease is one holder's, ends with it, and stops a holder that lost it from writing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from azure.storage.blob import BlobLeaseClient
+
+from mlops_assets.adapters.azure import lease as leases
+from mlops_assets.domain.errors import StaleError
+from mlops_assets_tests.fakes.network import FaultyTransport, Killed
+
+pytestmark = pytest.mark.azure
+
+
+@pytest.fixture
+def blobs(storage_account):
+    return storage_account.blobs("ledger", "locks")
+
+
+def end(blobs, name="lock"):
+    """What Azure does by itself some seconds after the last renewal."""
+    BlobLeaseClient(blobs._client(name)).break_lease(lease_break_period=0)
+
+
+def test_a_lease_that_is_held_is_refused_to_others(blobs):
+    with (
+        blobs.lease("lock"),
+        pytest.raises(StaleError, match="ledger/locks/lock: somebody else holds it; wait and"),
+        blobs.lease("lock", wait=False),
+    ):
+        pass
+    with blobs.lease("lock", wait=False):
+        pass
+
+
+def test_a_failure_inside_gives_it_back(blobs):
+    with pytest.raises(ZeroDivisionError), blobs.lease("lock"):
+        raise ZeroDivisionError
+    with blobs.lease("lock", wait=False):
+        pass
+
+
+def test_who_waits_gets_it_when_it_is_given_back(blobs):
+    order, waiting = [], threading.Event()
+
+    def second():
+        waiting.set()
+        with blobs.lease("lock"):
+            order.append("second")
+
+    with blobs.lease("lock"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        waiting.wait()
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_many_holders_never_hold_it_at_once(blobs):
+    inside, most = [], []
+
+    def hold():
+        with blobs.lease("lock"):
+            inside.append(1)
+            most.append(len(inside))
+            blobs.put("x", b"")
+            inside.pop()
+
+    threads = [threading.Thread(target=hold) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 5
+
+
+def test_a_killed_holder_keeps_it_no_longer_than_its_lease(storage_account, blobs):
+    # Its release never arrives, and neither does a renewal.
+    dying = storage_account.blobs(
+        "ledger", "locks", transport=FaultyTransport("killed_before", at=3)
+    )
+    with pytest.raises(Killed), dying.lease("lock"):
+        pass
+    with pytest.raises(StaleError), blobs.lease("lock", wait=False):
+        pass
+    end(blobs)
+    with blobs.lease("lock", wait=False):
+        pass
+
+
+def test_a_holder_that_was_stopped_for_too_long_writes_no_more(blobs, monkeypatch):
+    blobs.put("x", b"1")
+    _, seen = blobs.get_with_etag("x")
+    with blobs.lease("lock") as lease:
+        blobs.put("x", b"2")
+        lease._until -= leases.SECONDS
+        for write in (
+            lambda: blobs.put("x", b"3"),
+            lambda: blobs.put_if_absent("y", b"3"),
+            lambda: blobs.replace("x", b"3", seen),
+            lambda: blobs.append("log", b"3", 0),
+            lambda: blobs.delete("x"),
+        ):
+            with pytest.raises(StaleError, match="was held for 30 s without a renewal"):
+                write()
+    assert blobs.get("x") == b"2"
+    assert blobs.get("y") is blobs.get("log") is None
+
+
+def test_a_lease_lives_by_renewals_and_a_lost_one_is_known_at_the_next(blobs, monkeypatch):
+    monkeypatch.setattr(leases, "_RENEWED_EVERY", 0.05)
+    with blobs.lease("lock") as lease:
+        before = lease._until
+        renewed = threading.Event()
+        threading.Thread(target=lambda: [renewed.wait(0.2), renewed.set()]).start()
+        renewed.wait()
+        assert lease._until > before
+        blobs.put("x", b"1")
+        end(blobs)
+        with blobs.lease("lock", wait=False):
+            for _ in range(100):
+                if lease._lost:
+                    break
+                threading.Event().wait(0.05)
+            with pytest.raises(StaleError, match="may be another's by now"):
+                lease.check()
+
+
+def test_other_threads_write_without_it(blobs):
+    with blobs.lease("lock") as lease:
+        lease._until -= leases.SECONDS
+        thread = threading.Thread(target=lambda: blobs.put("x", b"1"))
+        thread.start()
+        thread.join()
+    assert blobs.get("x") == b"1"
