@@ -1,0 +1,141 @@
+"""Azure DevOps: completed pull requests of one repository, their commits, votes and threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from mlops_assets_tests.control_plane.wire import Answer, Refusal, bad_request, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlops_assets.settings.azure import DevOps
+    from mlops_assets_tests.control_plane.plane import ControlPlane
+    from mlops_assets_tests.control_plane.wire import Request
+
+AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
+VERSION = "7.1"
+
+
+class DevOpsService:
+    """One repository. ``largest_page`` is how many commits one answer holds."""
+
+    def __init__(self, plane: ControlPlane, settings: DevOps, *, largest_page: int = 100) -> None:
+        self.pulls: dict[int, dict[str, Any]] = {}
+        self.threads: dict[int, list[dict[str, Any]]] = {}
+        self.signed_out = False
+        self._commits: dict[int, list[dict[str, Any]]] = {}
+        self._largest_page = largest_page
+        base = (
+            f"/{settings.organization}/{settings.project}"
+            f"/_apis/git/repositories/{settings.repository}"
+        )
+        one = base + r"/pull[Rr]equests/(?P<number>\d+)"
+        plane.route("POST", base + "/pullrequestquery", self.query, VERSION)
+        plane.route("GET", one, self.get, VERSION)
+        plane.route("GET", one + "/commits", self.commits, VERSION)
+        plane.route("GET", one + "/threads", self.get_threads, VERSION)
+        plane.route("POST", one + "/threads", self.add_thread, VERSION)
+        comment = one + r"/threads/(?P<thread>\d+)/comments/(?P<comment>\d+)"
+        plane.route("PATCH", comment, self.change_comment, VERSION)
+        plane.scopes.append(("/_apis/", "devops"))
+        plane.identities.audiences.insert(0, (r".*/_apis/.*", frozenset({AUDIENCE})))
+
+    def add(
+        self,
+        number: int,
+        *,
+        before: str,
+        after: str,
+        creator: str,
+        commits: Sequence[tuple[str, str, str]],
+        votes: Mapping[str, int],
+        groups: Sequence[str] = (),
+        status: str = "completed",
+        target: str = "refs/heads/main",
+    ) -> None:
+        """Remember a pull request; ``commits`` are id, author and committer of what was pushed."""
+        self.pulls[number] = {
+            "pullRequestId": number,
+            "status": status,
+            "targetRefName": target,
+            "createdBy": {"uniqueName": creator, "displayName": creator.partition("@")[0]},
+            "lastMergeTargetCommit": {"commitId": before},
+            "lastMergeCommit": {"commitId": after},
+            "reviewers": [
+                {"uniqueName": name, "vote": vote, "isContainer": name in groups}
+                for name, vote in votes.items()
+            ],
+        }
+        self._commits[number] = [
+            {"commitId": commit, "author": {"email": author}, "committer": {"email": committer}}
+            for commit, author, committer in commits
+        ]
+
+    def query(self, request: Request) -> Answer:
+        self._check()
+        queries = request.json["queries"]
+        for one in queries:
+            if one["type"] not in {"lastMergeCommit", "commit"}:
+                raise bad_request(f"{one['type']} is no type of query.")
+        results = [self._result(one["items"]) for one in queries]
+        return Answer(200, {"queries": queries, "results": results})
+
+    def get(self, request: Request, number: str) -> Answer:
+        self._check()
+        return Answer(200, self._pull(number))
+
+    def commits(self, request: Request, number: str) -> Answer:
+        self._check()
+        self._pull(number)
+        every = self._commits[int(number)]
+        start = int(request.query.get("continuationToken", "0"))
+        end = start + min(int(request.query.get("$top", "100")), self._largest_page)
+        headers = {"x-ms-continuationtoken": quote(str(end))} if end < len(every) else {}
+        page = every[start:end]
+        return Answer(200, {"count": len(page), "value": page}, headers)
+
+    def get_threads(self, request: Request, number: str) -> Answer:
+        self._check()
+        self._pull(number)
+        found = self.threads.get(int(number), [])
+        return Answer(200, {"count": len(found), "value": found})
+
+    def add_thread(self, request: Request, number: str) -> Answer:
+        self._check()
+        self._pull(number)
+        said = request.json
+        if not said.get("comments") or said.get("status") not in {"active", "closed"}:
+            raise bad_request("A thread begins with a comment and has a status.")
+        threads = self.threads.setdefault(int(number), [])
+        comments = [{"id": at + 1, **one} for at, one in enumerate(said["comments"])]
+        threads.append({"id": len(threads) + 1, "status": said["status"], "comments": comments})
+        return Answer(200, threads[-1])
+
+    def change_comment(self, request: Request, number: str, thread: str, comment: str) -> Answer:
+        self._check()
+        for one in self.threads.get(int(number), []):
+            for each in one["comments"]:
+                if (one["id"], each["id"]) == (int(thread), int(comment)):
+                    each["content"] = request.json["content"]
+                    return Answer(200, each)
+        raise not_found(f"Comment {comment}")
+
+    def _result(self, items: Sequence[str]) -> dict[str, Any]:
+        # What a query answers of a pull request is less than the request itself.
+        found: dict[str, Any] = {}
+        for number, pull in self.pulls.items():
+            commit = pull["lastMergeCommit"]["commitId"]
+            if commit in items:
+                found.setdefault(commit, []).append({"pullRequestId": number})
+        return found
+
+    def _pull(self, number: str) -> dict[str, Any]:
+        if int(number) not in self.pulls:
+            raise not_found(f"TF401180: The requested pull request {number}")
+        return self.pulls[int(number)]
+
+    def _check(self) -> None:
+        if self.signed_out:
+            raise Refusal(203, "SignIn", "Azure DevOps Services | Sign In")

@@ -1,0 +1,102 @@
+"""What each identity may do, as role assignments say it: actions by scope."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops_assets_tests.control_plane.plane import ControlPlane
+    from mlops_assets_tests.control_plane.wire import Request
+
+PROVIDER = "Microsoft.MachineLearningServices"
+OWNER = "owner"
+_VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Actions of one scope: a workspace by its settings name, `registry`, or anything else's."""
+
+    scope: str
+    actions: tuple[str, ...]
+
+
+def _serving(workspace: str) -> tuple[Grant, ...]:
+    """What an identity needs to deploy and to predict, and nothing that trains or registers."""
+    return (
+        Grant(
+            workspace,
+            (
+                f"{PROVIDER}/*/read",
+                f"{PROVIDER}/workspaces/batchEndpoints/*",
+                f"{PROVIDER}/workspaces/codes/versions/write",
+                f"{PROVIDER}/workspaces/jobs/cancel/action",
+            ),
+        ),
+        Grant("registry", (f"{PROVIDER}/*/read",)),
+    )
+
+
+RULES: dict[str, tuple[Grant, ...]] = {
+    "etl": (Grant("synapse", ("*",)),),
+    "dev": (
+        Grant("dev", (f"{PROVIDER}/*",)),
+        Grant("registry", (f"{PROVIDER}/*/read",)),
+        Grant("devops", ("*",)),
+    ),
+    "release": (
+        Grant("dev", (f"{PROVIDER}/*/read",)),
+        Grant("registry", (f"{PROVIDER}/registries/*",)),
+        Grant("devops", ("*",)),
+    ),
+    "test": _serving("test"),
+    "prod": (*_serving("prod"), Grant("monitor", ("*",))),
+}
+
+
+def action_of(request: Request, plane: ControlPlane) -> tuple[str, str]:
+    """Return the action that a request asks for, and the scope it asks for it in."""
+    path = re.sub(r"^/mferp/managementfrontend", "", request.path)
+    if found := re.search(r"/providers/Microsoft\.MachineLearningServices/(.*)", path):
+        parts = found[1].split("/")
+        types, names = parts[0::2], parts[1::2]
+        kinds = "/".join(types)
+        if request.method == "POST":
+            # POST .../jobs/NAME/cancel: the last word is what is done
+            verb = f"{kinds}/action" if len(types) > len(names) else f"{kinds}/{names[-1]}/action"
+        else:
+            verb = f"{kinds}/{_VERBS[request.method]}"
+        return f"{PROVIDER}/{verb}", _scope(types[0], names[0] if names else "", plane)
+    if endpoint := plane.endpoints.named_by(request):
+        return f"{PROVIDER}/workspaces/batchEndpoints/jobs/write", _scope(
+            "workspaces", plane.endpoints.workspace_of(endpoint), plane
+        )
+    if "/registrymanagement/" in path:
+        return f"{PROVIDER}/registries/read", "registry"
+    return f"{request.method} {path}", plane.scope_of(request)
+
+
+def allowed(grants: Sequence[Grant], action: str, scope: str) -> bool:
+    """Whether any grant of that scope names the action; case does not count.
+
+    What became of an operation may be asked by whoever knows of it.
+    """
+    return scope == "any" or any(
+        grant.scope == scope and fnmatchcase(action.lower(), pattern.lower())
+        for grant in grants
+        for pattern in grant.actions
+    )
+
+
+def _scope(kind: str, name: str, plane: ControlPlane) -> str:
+    if kind == "registries":
+        return "registry"
+    if kind == "locations":
+        return "any"
+    known = {real: key for key, real in plane.backend.workspaces.items()}
+    return known.get(name, name)
