@@ -4,13 +4,15 @@ A fleet is live in its home (`benchmarks.fleet`), with the models that `fast` ch
 with the seasonal naive, which costs nothing to apply. A round is the `daily` job for one of the
 last days in a process of its own: its parts are Dagster's start, the batch (all that
 `flows.forecast.predict` reads, checks and writes), the scoring of the days before, and the events.
-The bare side reads the same hours of the same Delta table, the same models, and applies them, in a
-process of its own for the same day; both have loaded their libraries before. Wall time is compared
+The bare side reads the same models, the hours that they look at from the same Delta table, and
+applies them, in a process of its own for the same day; both sides give the same forecasts, digit
+for digit, and both have loaded their libraries before. Wall time is compared
 in pairs, the sides in turn; CPU time stands beside it. Memory is the process's own high-water mark.
 """
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import tempfile
 import time
@@ -66,6 +68,7 @@ def batch(home: str, day: str) -> dict[str, Any]:
         "failed": len(report.failed),
         "fallback": sum(one.fallback != "none" for one in report.circuits.values()),
         "rows": report.rows,
+        "forecasts": _digest([one.values for _, one in sorted(report.circuits.items())]),
     }
 
 
@@ -82,7 +85,14 @@ def bare(home: str, day: str) -> dict[str, Any]:
     root = Path(home)
     wall, cpu = time.perf_counter(), time.process_time()
     end = pl.lit(day).str.to_datetime("%Y-%m-%d", time_zone="UTC", time_unit="us")
-    begin = date.fromisoformat(day) - timedelta(days=28)
+    models = {
+        (folder.parent.parent.name, folder.parent.name): load(
+            {name: (folder / name).read_bytes() for name in MODEL_FILES}
+        )
+        for folder in (root / "registry" / "models").glob("*/*/1")
+    }
+    context = max(model.context_steps for model in models.values())
+    begin = date.fromisoformat(day) - timedelta(hours=max(context, 28 * 24))
     rows = (
         pl.scan_delta(str(root / "lake" / "readings"))
         .filter(pl.col("date") >= begin, pl.col("timestamp") < end)
@@ -92,15 +102,19 @@ def bare(home: str, day: str) -> dict[str, Any]:
     )
     forecasts = {}
     for (plant, circuit), part in rows.group_by("plant_id", "circuit_id", maintain_order=True):
-        folder = root / "registry" / "models" / str(plant) / str(circuit) / "1"
-        model = load({name: (folder / name).read_bytes() for name in MODEL_FILES})
         first, step = part["timestamp"][0], timedelta(hours=1)
         hours = (part["timestamp"].dt.epoch("s").to_numpy() - int(first.timestamp())) // 3600
         values = np.full(int(hours[-1]) + 1, np.nan)
         values[hours] = part["value"].to_numpy()
-        forecasts[plant, circuit] = model.apply(Series(first, step, values), 24)
+        model = models[str(plant), str(circuit)]
+        forecasts[plant, circuit] = model.apply(Series(first, step, values), 24).value
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"seconds": wall, "cpu": cpu, "circuits": len(forecasts)}
+    digest = _digest([values for _, values in sorted(forecasts.items())])
+    return {"seconds": wall, "cpu": cpu, "circuits": len(forecasts), "forecasts": digest}
+
+
+def _digest(forecasts: Sequence[Any]) -> str:
+    return hashlib.sha256(b"".join(values.tobytes() for values in forecasts)).hexdigest()
 
 
 def _libraries() -> None:
@@ -144,6 +158,7 @@ def _beside_bare(
     answers = [each.answer for each in ours]
     assert all(each["circuits"] == circuits and not each["fallback"] for each in answers), answers
     bares = [each.answer for each in theirs]
+    assert [a["forecasts"] for a in answers] == [b["forecasts"] for b in bares], (answers, bares)
     pairs = list(zip(answers, bares, strict=True))
     return Figure(
         name=f"{name}_{circuits}",

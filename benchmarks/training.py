@@ -107,7 +107,9 @@ def _jobs(home: Path, keys: list[str]) -> list[Any]:
         FitJob(
             circuit=key,
             spec=spec,
-            series=to_series(rows[key.plant_id, key.circuit_id], step=spec.step, features=()),
+            series=to_series(
+                rows[key.plant_id, key.circuit_id], step=spec.step, end=end, features=()
+            ),
         )
         for key in wanted
     ]

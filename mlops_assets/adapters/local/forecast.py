@@ -37,7 +37,9 @@ class LocalPredictionFiles:
         """Write one file, complete or not at all; a file that says the same is left alone."""
         path = self._path(circuit, issued_for)
         buffer = io.BytesIO()
-        pq.write_table(rows.to_arrow(compat_level=pl.CompatLevel.oldest()), buffer)
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        # A day's rows of one circuit: dictionaries and statistics would be longer than the rows.
+        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
         data = buffer.getvalue()
         if read_bytes(path) != data:
             write_atomic(path, data)
