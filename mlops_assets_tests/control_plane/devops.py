@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mlops_assets_tests.control_plane.wire import Answer, Refusal, bad_request, not_found
+from mlops_assets_tests.control_plane.wire import Answer, bad_request, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ class DevOpsService:
     def __init__(self, plane: ControlPlane, settings: DevOps, *, largest_page: int = 100) -> None:
         self.pulls: dict[int, dict[str, Any]] = {}
         self.threads: dict[int, list[dict[str, Any]]] = {}
-        self.signed_out = False
         self._commits: dict[int, list[dict[str, Any]]] = {}
         self._largest_page = largest_page
         base = (
@@ -74,7 +73,6 @@ class DevOpsService:
         ]
 
     def query(self, request: Request) -> Answer:
-        self._check()
         queries = request.json["queries"]
         for one in queries:
             if one["type"] not in {"lastMergeCommit", "commit"}:
@@ -83,11 +81,9 @@ class DevOpsService:
         return Answer(200, {"queries": queries, "results": results})
 
     def get(self, request: Request, number: str) -> Answer:
-        self._check()
         return Answer(200, self._pull(number))
 
     def commits(self, request: Request, number: str) -> Answer:
-        self._check()
         self._pull(number)
         every = self._commits[int(number)]
         start = int(request.query.get("continuationToken", "0"))
@@ -97,13 +93,11 @@ class DevOpsService:
         return Answer(200, {"count": len(page), "value": page}, headers)
 
     def get_threads(self, request: Request, number: str) -> Answer:
-        self._check()
         self._pull(number)
         found = self.threads.get(int(number), [])
         return Answer(200, {"count": len(found), "value": found})
 
     def add_thread(self, request: Request, number: str) -> Answer:
-        self._check()
         self._pull(number)
         said = request.json
         if not said.get("comments") or said.get("status") not in {"active", "closed"}:
@@ -114,7 +108,6 @@ class DevOpsService:
         return Answer(200, threads[-1])
 
     def change_comment(self, request: Request, number: str, thread: str, comment: str) -> Answer:
-        self._check()
         for one in self.threads.get(int(number), []):
             for each in one["comments"]:
                 if (one["id"], each["id"]) == (int(thread), int(comment)):
@@ -135,7 +128,3 @@ class DevOpsService:
         if int(number) not in self.pulls:
             raise not_found(f"TF401180: The requested pull request {number}")
         return self.pulls[int(number)]
-
-    def _check(self) -> None:
-        if self.signed_out:
-            raise Refusal(203, "SignIn", "Azure DevOps Services | Sign In")

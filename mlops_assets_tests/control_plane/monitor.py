@@ -45,7 +45,7 @@ class MonitorService:
         self._rule, self._columns, self._key = rule, columns, key
         path = r"/dataCollectionRules/(?P<rule>[^/]+)/streams/(?P<stream>[^/]+)"
         plane.route("POST", path, self.take_rows, "2023-01-01")
-        plane.route("POST", r"/v2\.1/track", self.take_points)
+        plane.route("POST", r"/+v2\.1/track", self.take_points)
         place = r"/(?:dataCollectionRules/|v2\.1/track)"
         plane.scopes.append((place, "monitor"))
         plane.identities.audiences.insert(0, (rf".*{place}.*", frozenset({AUDIENCE})))

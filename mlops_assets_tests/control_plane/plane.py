@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from mlops_assets_tests.control_plane.assets import WorkspaceAssets
@@ -23,6 +23,7 @@ from mlops_assets_tests.control_plane.latency import Latency
 from mlops_assets_tests.control_plane.operations import Operations
 from mlops_assets_tests.control_plane.registry import Registry
 from mlops_assets_tests.control_plane.resources import Resources
+from mlops_assets_tests.control_plane.storage import Storage
 from mlops_assets_tests.control_plane.wire import Answer, LostError, RefusalError, Request
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class ControlPlane:
         address: where the resource manager answers, without a slash at the end.
         clock: `VirtualClock` for service-like latencies without waiting.
         polls: how many questions about a long-running operation hear that it is in progress.
+        node_environment: what every process of a job finds in its environment, such as the key of
+            the storage account.
     """
 
     backend: AzureBackend
@@ -76,6 +79,7 @@ class ControlPlane:
     clock: RealClock | VirtualClock = field(default_factory=RealClock)
     polls: int = 1
     latency: Latency = field(default_factory=Latency)
+    node_environment: dict[str, str] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     scopes: list[tuple[str, str]] = field(default_factory=list)
     _routes: list[Route] = field(default_factory=list)
@@ -83,6 +87,7 @@ class ControlPlane:
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
         self.faults = Faults(self.clock)
+        self.storage = Storage(self)
         self.operations = Operations(self)
         self.identities = Identities(self)
         self.resources = Resources(self)
@@ -163,6 +168,13 @@ class ControlPlane:
         call.status = answer.status
         answer.headers.setdefault("x-ms-request-id", self.guid(f"request/{len(self.calls)}"))
         return answer
+
+    def model_files(self, model: dict[str, Any]) -> dict[str, bytes]:
+        """The bytes of a registered model, a copy of the registry's own where it is that one."""
+        uri = model["properties"]["modelUri"]
+        if found := self.registry.files.get(uri):
+            return found
+        return self.storage.read(uri)
 
     def scope_of(self, request: Request) -> str:
         """The scope of a call to none of the parts above, as `scopes` says it of its address."""

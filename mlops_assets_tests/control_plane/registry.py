@@ -33,8 +33,8 @@ class Registry:
         self._plane = plane
         self.name = plane.backend.registry
         self.assets = Assets(plane, f"azureml://registries/{self.name}")
-        # Where the bytes of a copied model lie, by its name and version in the registry.
-        self.sources: dict[tuple[str, str], str] = {}
+        # The registry's own copies of what was imported, by their URI here.
+        self.files: dict[str, dict[str, bytes]] = {}
         root = plane.registry_prefix
         plane.route(
             "GET",
@@ -96,7 +96,12 @@ class Registry:
             properties["modelUri"] = (
                 f"azureml://registries/{self.name}/models/{name}/versions/{version}/blobs"
             )
-            self.sources[name, version] = found["properties"]["modelUri"]
+            if plane.storage.there:
+                self.files[properties["modelUri"]] = plane.storage.read(
+                    found["properties"]["modelUri"]
+                )
+                if not self.files[properties["modelUri"]]:
+                    raise bad_request(f"Asset {source['name']}:{source['version']} has no files.")
         failing = plane.faults.update_fails(f"{request.path}/{kind}/{name}")
 
         def finish() -> None:
