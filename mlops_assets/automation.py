@@ -8,7 +8,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,
 )
 
-from mlops_assets.assets import facts
 from mlops_assets.assets.alert import alerts, run_failures
 from mlops_assets.assets.approval import approval_checks_job, waiting_approvals
 from mlops_assets.assets.config import config_facts
@@ -305,6 +304,8 @@ def ledger_reports(
     context: dg.SensorEvaluationContext, home: dg.ResourceParam[Home]
 ) -> dg.SensorResult | dg.SkipReason:
     """Fill in events of releases and deployments that no run of this database has told."""
+    from mlops_assets.assets import facts
+
     try:
         head = str(len(home.platform.ledger.entries()))
         if head == context.cursor:

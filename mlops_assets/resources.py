@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from mlops_assets.domain.errors import HomeError, UsageError
-from mlops_assets.settings import (
-    WATCHED_REF,
-    AzureBackend,
-    HomeLayout,
-    LocalBackend,
-    LocalEngine,
-    SparkEngine,
-)
+from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
 
 if TYPE_CHECKING:
@@ -63,13 +56,9 @@ def open_platform(
     Raises:
         HomeError: there is no home, or it has another format; the line says what to run.
     """
-    match settings.backend:
-        case LocalBackend():
-            return _open_local(settings, clock, _sessions(settings, spark))
-        case AzureBackend():
-            raise UsageError("backend azure: is not served yet")
-        case other:
-            assert_never(other)
+    if isinstance(settings.backend, LocalBackend):
+        return _open_local(settings, clock, _sessions(settings, spark))
+    raise UsageError("backend azure: is not served yet")
 
 
 def landing_zone(folder: Path) -> LandingZone:

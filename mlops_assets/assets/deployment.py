@@ -4,6 +4,7 @@ A stage runs for a whole release, because people sign a release and not its part
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -27,11 +28,10 @@ from mlops_assets.domain.manifest import Entry, Manifest
 from mlops_assets.domain.occasion import sign_command
 from mlops_assets.domain.release import ReleaseView, Stage
 from mlops_assets.domain.validation import TEST_VERDICTS
-from mlops_assets.flows.awaited import given, with_moments
-from mlops_assets.flows.gates import gate, read_test_validation
-from mlops_assets.flows.ledger import manifest_of, views
-from mlops_assets.flows.promotion import Promotion, promote
 from mlops_assets.ports import Platform
+
+if TYPE_CHECKING:
+    from mlops_assets.flows.promotion import Promotion
 
 ASSET_OF: Mapping[Stage, str] = {
     "registry": "registry_model",
@@ -98,6 +98,8 @@ def test_fact(manifest: Manifest, entry: Entry) -> Fact:
 
 def deployment_fact(deployment: Deployment, view: ReleaseView | None) -> Fact:
     """Tell what a plant's production endpoint serves for one circuit."""
+    from mlops_assets.flows.awaited import given
+
     circuit = deployment.circuit
     return Fact(
         asset="production_deployment",
@@ -151,6 +153,10 @@ def release_of(
 
 def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> None:
     """Do a stage for the release that the run means, and tell each circuit what came of it."""
+    from mlops_assets.flows.gates import gate
+    from mlops_assets.flows.ledger import manifest_of, views
+    from mlops_assets.flows.promotion import promote
+
     asset, writer = ASSET_OF[stage], EventWriter(context, chosen(context))
     with home.explained():
         platform, config, now = home.platform, home.config(), home.now()
@@ -188,11 +194,14 @@ def do_stage(context: dg.AssetExecutionContext, home: Home, stage: Stage) -> Non
 def _tell(
     writer: EventWriter,
     home: Home,
-    promotion: Promotion,
+    promotion: "Promotion",
     manifest: Manifest,
     verdicts: Sequence[Verdict],
 ) -> None:
     """Log one materialization and its checks for each circuit of a stage that was done."""
+    from mlops_assets.flows.gates import read_test_validation
+    from mlops_assets.flows.ledger import views
+
     platform, stage = home.platform, promotion.stage
     view = next(v for v in views(platform, home.now()) if v.release == promotion.release)
     unchanged = "" if promotion.circuits else f"unchanged: {promotion.release} is {promotion.state}"
@@ -241,6 +250,8 @@ def stage_verdicts(
     stage: Stage, verdicts: Sequence[Verdict], view: ReleaseView
 ) -> tuple[Verdict, ...]:
     """Answer the checks of a stage that people open, from the gate's verdicts."""
+    from mlops_assets.flows.awaited import with_moments
+
     names = {"registry": ("registry_approval",), "production": tuple(PRODUCTION_CHECKS)}.get(
         stage, ()
     )

@@ -20,10 +20,6 @@ from mlops_assets.domain.gates import refusals
 from mlops_assets.domain.identifiers import digest_of
 from mlops_assets.domain.readings import CircuitReadings, IngestReport, RawFile
 from mlops_assets.domain.source import HISTORIAN
-from mlops_assets.flows import readings as flow
-from mlops_assets.flows.circuit_readings import circuit_readings as shares_of
-from mlops_assets.flows.historian import unreachable
-from mlops_assets.flows.training_data import trained_until
 from mlops_assets.ports import Platform
 
 GROUP = "ingest"
@@ -144,6 +140,8 @@ def circuit_readings_facts(
     platform: Platform, config: Config, data_now: datetime
 ) -> Iterator[Fact]:
     """Tell every circuit's share of the table."""
+    from mlops_assets.flows.circuit_readings import circuit_readings as shares_of
+
     for key, share in shares_of(platform.lake, config.circuits).items():
         yield circuit_readings_fact(config.circuits[key], share, data_now)
 
@@ -170,6 +168,10 @@ def readings(
     context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
 ) -> Iterator[dg.MaterializeResult]:
     """Merge one slice, and tell each circuit's share when its day or state is new."""
+    from mlops_assets.flows import readings as flow
+    from mlops_assets.flows.historian import unreachable
+    from mlops_assets.flows.training_data import trained_until
+
     with home.explained():
         platform, wanted = home.platform, home.config()
         add_circuits(context.instance, list(wanted.circuits))

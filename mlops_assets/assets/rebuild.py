@@ -1,11 +1,10 @@
 """The event log is a view: told again when it was lost, kept small without losing what is true."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets import facts
 from mlops_assets.assets.events import EventWriter, stored_versions
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import add_circuits
@@ -16,6 +15,8 @@ from mlops_assets.domain.identifiers import CircuitKey
 @dg.op(description="Tells every asset's newest fact again.")
 def tell_everything(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
     """Log every fact of the home into this run."""
+    from mlops_assets.assets import facts
+
     with home.explained():
         add_circuits(context.instance, sorted(home.config().circuits))
         writer, counts = EventWriter(context), dict[str, int]()
@@ -50,8 +51,10 @@ def rebuild_job() -> None:
 @dg.op(description="Deletes runs older than the policy keeps, then tells what they had told.")
 def delete_old_runs(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> None:
     """Delete old runs; facts whose newest event went with them are told again."""
+    from mlops_assets.assets import facts
+
     with home.explained():
-        oldest = datetime.now(UTC) - timedelta(days=home.config().policy.keep_runs_days)
+        oldest = home.now() - timedelta(days=home.config().policy.keep_runs_days)
         old = context.instance.get_run_records(dg.RunsFilter(created_before=oldest))
         for record in old:
             if record.dagster_run.is_finished:

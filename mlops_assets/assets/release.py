@@ -9,7 +9,6 @@ import dagster as dg
 from mlops_assets.assets.events import Fact, check_specs
 from mlops_assets.assets.home import page_copy
 from mlops_assets.assets.partitions import circuits, each, every
-from mlops_assets.flows.awaited import given
 
 if TYPE_CHECKING:
     from mlops_assets.domain.manifest import Entry, Manifest
@@ -73,6 +72,8 @@ def candidate_fact(manifest: Manifest, entry: Entry) -> Fact:
 
 def registry_fact(manifest: Manifest, entry: Entry, view: ReleaseView) -> Fact:
     """Tell one circuit's model in the shared registry."""
+    from mlops_assets.flows.awaited import given
+
     return Fact(
         asset="registry_model",
         partition=str(entry.circuit),

@@ -26,11 +26,6 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import ModelRecord
 from mlops_assets.domain.training import TrainOutcome, TrainReport
 from mlops_assets.domain.training_data import TrainingData
-from mlops_assets.flows import model as model_flow
-from mlops_assets.flows import training_data as data_flow
-from mlops_assets.flows.evidence import collect_all, page
-from mlops_assets.flows.ledger import manifest_of, views
-from mlops_assets.flows.release import cut
 
 STEPS = ("training_data", "model", "evidence", "release_candidate")
 
@@ -88,7 +83,9 @@ class _Work:
         self._home, self._config, self._wanted = home, home.config(), wanted
         self._progress = RunProgress(context, home.progress)
         self._context = context
-        self._firsts = model_flow.first_readings(home.platform)
+        from mlops_assets.flows.model import first_readings
+
+        self._firsts = first_readings(home.platform)
 
     def train(self, keys: Sequence[CircuitKey]) -> None:
         """Do every wanted step in order."""
@@ -114,13 +111,15 @@ class _Work:
                 self.failures.setdefault(step, {})[circuit] = reason
 
     def _fit(self, keys: Sequence[CircuitKey]) -> dict[CircuitKey, ModelRecord]:
+        from mlops_assets.flows import model as flow
+
         records: dict[CircuitKey, ModelRecord] = {}
 
         def tell(outcome: TrainOutcome) -> None:
             if self._tell(outcome) and outcome.record is not None:
                 records[outcome.circuit] = outcome.record
 
-        self.done.report = model_flow.train(
+        self.done.report = flow.train(
             self._home.platform,
             self._config,
             keys,
@@ -154,18 +153,24 @@ class _Work:
         return True
 
     def _circuit(self, key: CircuitKey) -> Circuit | None:
+        from mlops_assets.flows.model import effective
+
         circuit = self._config.circuits.get(key)
-        return model_flow.effective(circuit, self._firsts) if circuit else None
+        return effective(circuit, self._firsts) if circuit else None
 
     def _judge(self, key: CircuitKey, data: TrainingData) -> tuple[Verdict, ...]:
+        from mlops_assets.flows.training_data import series_of, verdicts
+
         circuit = self._circuit(key)
         if circuit is None:
             return ()
-        series = data_flow.series_of(self._home.platform.dev.training_data, data, circuit.spec)
-        return data_flow.verdicts(data, series, circuit)
+        series = series_of(self._home.platform.dev.training_data, data, circuit.spec)
+        return verdicts(data, series, circuit)
 
     def _find(self, keys: Sequence[CircuitKey]) -> dict[CircuitKey, ModelRecord]:
         """Pin training data where that is wanted, and look models up instead of fitting them."""
+        from mlops_assets.flows.model import wanted
+
         platform, records = self._home.platform, {}
         for key in keys:
             circuit = self._circuit(key)
@@ -174,7 +179,7 @@ class _Work:
                 continue
             if "training_data" in self._wanted and not self._pin(circuit):
                 continue
-            record = model_flow.wanted(platform.dev.models, circuit)
+            record = wanted(platform.dev.models, circuit)
             if record is not None:
                 records[key] = record
             elif self._wanted & {"evidence", "release_candidate"}:
@@ -183,10 +188,11 @@ class _Work:
 
     def _pin(self, circuit: Circuit) -> bool:
         from mlops_assets.domain.errors import MlopsError
+        from mlops_assets.flows.training_data import register
 
         platform = self._home.platform
         try:
-            data, new = data_flow.register(
+            data, new = register(
                 platform.lake,
                 platform.dev.training_data,
                 circuit,
@@ -201,6 +207,8 @@ class _Work:
         return True
 
     def _prove(self, records: Mapping[CircuitKey, ModelRecord]) -> dict[CircuitKey, ModelRecord]:
+        from mlops_assets.flows.evidence import collect_all
+
         store = self._home.platform.dev.evidence
         found = collect_all(
             self._home.platform,
@@ -226,6 +234,10 @@ class _Work:
 
     def _propose(self, records: Mapping[CircuitKey, ModelRecord]) -> None:
         """Cut one release of what is not proposed yet, and tell each circuit's newest entry."""
+        from mlops_assets.flows.evidence import page
+        from mlops_assets.flows.ledger import manifest_of, views
+        from mlops_assets.flows.release import cut
+
         platform, now = self._home.platform, self._home.now()
         self.done.release, _ = cut(platform, self._config, sorted(records), now=now)
         if self.done.release is not None:

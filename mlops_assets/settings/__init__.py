@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.domain.errors import UsageError
-from mlops_assets.settings.azure import AzureBackend, read_azure, settings_file
 from mlops_assets.settings.layout import HOME_FORMAT, HomeKind, HomeLayout
+
+if TYPE_CHECKING:
+    from mlops_assets.settings.azure import AzureBackend
 
 __all__ = [
     "HOME_FORMAT",
     "WATCHED_REF",
-    "AzureBackend",
     "HomeKind",
     "HomeLayout",
     "LocalBackend",
@@ -91,10 +92,20 @@ class Settings:
         )
 
 
+def settings_file(home: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file that counts here, None where we run on this machine alone."""
+    if named := environ.get("MLOPS_SETTINGS"):
+        return Path(named).expanduser()
+    inside = home / "settings.yml"
+    return inside if inside.is_file() else None
+
+
 def _backend(home: Path, environ: Mapping[str, str]) -> LocalBackend | AzureBackend:
     path = settings_file(home, environ)
     if path is None:
         return LocalBackend()
+    from mlops_assets.settings.azure import read_azure
+
     try:
         return read_azure(path.read_bytes(), str(path))
     except OSError as error:

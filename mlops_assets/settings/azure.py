@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mlops_assets.domain.errors import UsageError
@@ -90,6 +89,7 @@ class DevOps:
     organization: str
     project: str
     repository: str
+    address: str = "https://dev.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,11 +201,3 @@ def _checked(backend: AzureBackend, where: str) -> AzureBackend:
             "digits"
         )
     return backend
-
-
-def settings_file(home: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the settings file that counts here, None where we run on this machine alone."""
-    if named := environ.get("MLOPS_SETTINGS"):
-        return Path(named).expanduser()
-    inside = home / "settings.yml"
-    return inside if inside.is_file() else None

@@ -19,7 +19,13 @@ TRUE_NOW = {
 
 
 class AHome:
-    """A home of which two facts are true, with a policy."""
+    """A home of which two facts are true, with a policy and a moment."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def now(self):
+        return self.moment
 
     def config(self):
         return SimpleNamespace(policy=SimpleNamespace(keep_runs_days=KEEP_DAYS))
@@ -57,9 +63,8 @@ def told_by_a_run(instance, circuit):
 def prune(instance, monkeypatch, *, old_before):
     """Prune at the moment from which the policy keeps no run from before ``old_before``."""
     moment = old_before + timedelta(days=KEEP_DAYS)
-    monkeypatch.setattr(rebuild, "datetime", SimpleNamespace(now=lambda _: moment))
     monkeypatch.setattr(facts, "told", lambda _: ((fact, ()) for fact in TRUE_NOW.values()))
-    defs = dg.Definitions(jobs=[rebuild.prune_job], resources={"home": AHome()})
+    defs = dg.Definitions(jobs=[rebuild.prune_job], resources={"home": AHome(moment)})
     done = defs.resolve_job_def("prune").execute_in_process(instance=instance, run_config=QUIET)
     assert done.success
 
