@@ -90,6 +90,7 @@ class DevOps:
     project: str
     repository: str
     address: str = "https://dev.azure.com"
+    address: str = "https://dev.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

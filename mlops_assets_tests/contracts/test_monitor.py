@@ -7,13 +7,28 @@ import re
 
 import pytest
 
+from mlops_assets.adapters.azure.monitor import COLUMNS, AzureSentRows, azure_monitor
 from mlops_assets.adapters.local.monitor import LocalMonitor, LocalSentRows
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.monitor import Gauge, row_id
+from mlops_assets.settings.azure import AzureBackend, Monitor
+from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+from mlops_assets_tests.control_plane.monitor import MonitorService
 from mlops_assets_tests.fakes.monitor import FakeMonitor, FakeSentRows, a_day
 
 pytestmark = pytest.mark.azure
+
+KEY = "22222222-2222-2222-2222-222222222222"
+RULE = "dcr-0123456789abcdef0123456789abcdef"
+BACKEND = AzureBackend(
+    subscription="11111111-1111-1111-1111-111111111111",
+    resource_group="rg-mlops",
+    location="westeurope",
+    storage_account="mlopslake",
+    registry="mlops-registry",
+    workspaces={"dev": "mlops-dev", "test": "mlops-test", "prod": "mlops-prod"},
+)
 
 
 class Watched:
@@ -63,14 +78,45 @@ def _local(tmp_path):
     return Watched(LocalMonitor(tmp_path), rows, gauges)
 
 
-@pytest.fixture(params=["fake", "local"])
+def _azure(tmp_path):
+    plane = ControlPlane(BACKEND)
+    service = MonitorService(plane, RULE, COLUMNS, KEY)
+    monitor = azure_monitor(
+        Monitor(ingestion="https://mlops.westeurope-1.ingest.monitor.azure.com", rule=RULE),
+        plane.identities.credential("prod"),
+        {"APPLICATIONINSIGHTS_CONNECTION_STRING": f"InstrumentationKey={KEY}"},
+        transport=PlaneTransport(plane),
+    )
+
+    def rows():
+        return {(key, day[:10]): row["RowId"] for (key, day), row in service.newest().items()}
+
+    def gauges():
+        return {
+            (each["name"], f"{each['plant']}/{each['circuit']}" if "plant" in each else ""): each[
+                "value"
+            ]
+            for each in service.points
+        }
+
+    return Watched(monitor, rows, gauges)
+
+
+@pytest.fixture(params=["fake", "local", "azure"])
 def watched(request, tmp_path):
-    return {"fake": _fake, "local": _local}[request.param](tmp_path)
+    return {"fake": _fake, "local": _local, "azure": _azure}[request.param](tmp_path)
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", "azure"])
 def sent(request, tmp_path):
-    return FakeSentRows() if request.param == "fake" else LocalSentRows(tmp_path)
+    match request.param:
+        case "fake":
+            return FakeSentRows()
+        case "local":
+            return LocalSentRows(tmp_path)
+        case "azure":
+            account = request.getfixturevalue("storage_account")
+            return AzureSentRows(account.blobs("ledger", "monitoring"))
 
 
 def test_rows_are_there_by_circuit_and_day(watched):

@@ -167,6 +167,13 @@ class GitConfigRepository:
         found = (read_commit(record) for record in records)
         return tuple(commit for commit in found if commit.reviews)
 
+    def between(
+        self, since: str | None, until: str, *, first_parent: bool = False
+    ) -> Sequence[str]:
+        """Commits of ``since..until``, newest first; those of the line itself if so asked."""
+        limit = [f"^{checked_commit(since)}"] if since else []
+        return self._listed(*["--first-parent"] * first_parent, checked_commit(until), *limit)
+
     def _records(self, *which: str) -> list[list[str]]:
         """Return the fields of each commit that ``git log`` lists."""
         shape = ("-z", "--no-mailmap", "--no-notes", "--format=" + "%x00".join(FIELDS))

@@ -1,0 +1,114 @@
+"""Config in a git repository of Azure DevOps: its pull requests are the reviews.
+
+Commits are read from a clone, as on one machine. Who reviewed them is what the completed pull
+requests say: a trailer that anybody can type counts for nothing here. The ledger's heads are blobs
+that are written once, in a container of their own under a policy that lets nobody remove them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlops_assets.adapters.local.config import GitConfigRepository
+from mlops_assets.domain.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlops_assets.adapters.azure.blobs import Blobs
+    from mlops_assets.adapters.azure.pull_request import AzurePullRequests, PullRequest
+    from mlops_assets.ports import CommitInfo
+
+_TEXT = re.compile(r"(0|[1-9]\d{0,15}) ([A-Za-z0-9._-]{1,200})", re.ASCII)
+_NAME = re.compile(r"(\d{16})-([A-Za-z0-9._-]{1,200})", re.ASCII)
+
+
+class AzureConfigRepository(GitConfigRepository):
+    """A clone of the config repository, its reviews, and the anchors of the home's ledger.
+
+    Without ``pull_requests`` reviews are git's own, by trailers.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ref: str,
+        anchors: Blobs,
+        pull_requests: AzurePullRequests | None = None,
+    ) -> None:
+        super().__init__(folder, ref)
+        self._anchors = anchors
+        self._pull_requests = pull_requests
+        # What lies between two commits never changes, and is asked for each circuit.
+        self._between: dict[tuple[str | None, str, bool], Sequence[str]] = {}
+
+    def between(
+        self, since: str | None, until: str, *, first_parent: bool = False
+    ) -> Sequence[str]:
+        """Commits of ``since..until``, newest first; those of the line itself if so asked."""
+        asked = (since, until, first_parent)
+        if asked not in self._between:
+            self._between[asked] = super().between(since, until, first_parent=first_parent)
+        return self._between[asked]
+
+    def log(self, path: str | None, *, since: str | None, until: str) -> Sequence[CommitInfo]:
+        """Commits in ``since..until`` that touch ``path``, newest first, with their reviewers."""
+        found = super().log(path, since=since, until=until)
+        return self._reviewed(found, since=since, until=until)
+
+    def reviews(self, *, since: str | None, until: str) -> Sequence[CommitInfo]:
+        """Commits in ``since..until`` that review earlier ones, as far as they were approved."""
+        found = super().reviews(since=since, until=until)
+        return self._reviewed(found, since=since, until=until)
+
+    def anchor(self, text: str) -> None:
+        """Write the ledger's head as a blob, once; its name says all of it."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise DataError(f"{text!r} is no head of a ledger")
+        self._anchors.put_if_absent(f"{int(match[1]):016d}-{match[2]}", text.encode())
+
+    def anchored(self) -> Sequence[str]:
+        """Every text ever anchored, by number: one listing, however long the ledger is."""
+        names = (_NAME.fullmatch(blob.name) for blob in self._anchors.list())
+        return tuple(f"{int(name[1])} {name[2]}" for name in names if name)
+
+    def _reviewed(
+        self, commits: Sequence[CommitInfo], *, since: str | None, until: str
+    ) -> Sequence[CommitInfo]:
+        if self._pull_requests is None or not commits:
+            return commits
+        made = self._pull_requests.that_made(
+            self.between(since, until, first_parent=True), self.ref
+        )
+        brought: dict[str, PullRequest] = {}
+        for pull in made.values():
+            for commit in self.between(pull.before, pull.after):
+                brought.setdefault(commit, pull)
+        return tuple(_by_pull_request(commit, brought.get(commit.commit)) for commit in commits)
+
+
+def _by_pull_request(commit: CommitInfo, pull: PullRequest | None) -> CommitInfo:
+    """Return a commit as its pull request reviewed it; by nobody where none brought it.
+
+    Git names whoever completed a pull request as who made its merge; they wrote nothing of it, and
+    are often the one who approved it.
+    """
+    if pull is None:
+        return replace(commit, reviewers=(), pull_request=None)
+    author, committer = commit.author, commit.committer
+    if commit.commit not in pull.commits:
+        author = author if author in pull.writers else pull.creator
+        committer = committer if committer in pull.writers else pull.creator
+    others = [each for each in pull.writers if each not in (author, committer)]
+    return replace(
+        commit,
+        author=author,
+        committer=committer,
+        co_authors=tuple(dict.fromkeys((*commit.co_authors, *others))),
+        reviewers=pull.reviewers,
+        pull_request=str(pull.number),
+    )

@@ -1,0 +1,220 @@
+"""Pull requests of Azure DevOps: who wrote and who approved what they brought, and our comments.
+
+Only pull requests that were completed into the watched ref count. What one brought is read from git
+and not from the service: everything between the ref before it and the ref after it, whatever the
+strategy that merged it.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from azure.core import PipelineClient
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    HeadersPolicy,
+    RetryPolicy,
+    UserAgentPolicy,
+)
+from azure.core.rest import HttpRequest
+
+from mlops_assets.adapters.azure.blobs import said
+from mlops_assets.domain.errors import DataError, EngineError
+from mlops_assets.domain.identifiers import checked_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import HttpTransport
+
+    from mlops_assets.settings.azure import DevOps
+
+# Azure DevOps itself, as Entra knows it.
+SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+VERSION = "7.1"
+# Votes: 10 approved, 5 approved with suggestions, 0 none, -5 waits for the author, -10 rejected.
+_APPROVED, _REJECTED = 5, -10
+_COMMITS_AT_ONCE = 200
+_PAGE = 100
+_ADDRESS = re.compile(r"[^<>\s@]+@[^<>\s@]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    """A completed pull request; people are e-mail addresses.
+
+    ``creator`` opened it, ``writers`` are theirs and those of its own ``commits``, ``reviewers``
+    approved it; nobody approved one that somebody rejected. It brought what lies between ``before``
+    and ``after``; of that, what is none of its commits was made by the service as it completed it.
+    """
+
+    number: int
+    before: str
+    after: str
+    creator: str
+    writers: tuple[str, ...]
+    commits: frozenset[str]
+    reviewers: tuple[str, ...]
+
+
+class AzurePullRequests:
+    """The pull requests of one repository."""
+
+    def __init__(
+        self,
+        settings: DevOps,
+        credential: TokenCredential,
+        *,
+        transport: HttpTransport[Any, Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        names = (settings.organization, settings.project, settings.repository)
+        self._where = f"Azure DevOps {'/'.join(names)}"
+        organization, project, repository = (quote(name, safe="") for name in names)
+        self._path = f"/{organization}/{project}/_apis/git/repositories/{repository}"
+        self._client: PipelineClient[HttpRequest, Any] = PipelineClient(
+            settings.address.rstrip("/"),
+            policies=[
+                HeadersPolicy({"Accept": "application/json"}),
+                UserAgentPolicy("mlops-assets"),
+                RetryPolicy(retry_total=4, retry_backoff_factor=0.5),
+                BearerTokenCredentialPolicy(credential, SCOPE),
+            ],
+            **({"transport": transport} if transport else {}),
+        )
+        self._known: dict[str, PullRequest | None] = {}
+
+    def that_made(self, commits: Sequence[str], ref: str) -> Mapping[str, PullRequest]:
+        """Return by commit the pull request whose completion into ``ref`` made it.
+
+        A completed pull request does not change, so each commit is asked about once.
+        """
+        new = [commit for commit in commits if commit not in self._known]
+        for start in range(0, len(new), _COMMITS_AT_ONCE):
+            some = new[start : start + _COMMITS_AT_ONCE]
+            self._known |= dict.fromkeys(some) | self._ask(some, ref)
+        return {each: found for each in commits if (found := self._known[each]) is not None}
+
+    def comment(self, number: int, marker: str, text: str) -> bool:
+        """Say something on a pull request once: what said ``marker`` before is replaced.
+
+        Returns:
+            False when exactly that stood there already.
+        """
+        threads = f"/pullRequests/{number}/threads"
+        content = f"{marker}\n{text}"
+        for thread in self._json("GET", threads)["value"]:
+            for comment in thread.get("comments") or ():
+                if not str(comment.get("content") or "").startswith(marker):
+                    continue
+                if comment["content"] == content:
+                    return False
+                place = f"{threads}/{thread['id']}/comments/{comment['id']}"
+                self._json("PATCH", place, {"content": content})
+                return True
+        comment = {"parentCommentId": 0, "content": content, "commentType": "text"}
+        # Closed, so that it never waits for somebody to resolve it.
+        self._json("POST", threads, {"comments": [comment], "status": "closed"})
+        return True
+
+    def _ask(self, commits: Sequence[str], ref: str) -> dict[str, PullRequest]:
+        with self._explained():
+            return self._asked(commits, ref)
+
+    def _asked(self, commits: Sequence[str], ref: str) -> dict[str, PullRequest]:
+        query = {"type": "lastMergeCommit", "items": list(commits)}
+        answer = self._json("POST", "/pullrequestquery", {"queries": [query]})
+        found: dict[str, PullRequest] = {}
+        for result in answer["results"]:
+            for commit, pulls in result.items():
+                for pull in sorted(pulls, key=lambda each: int(each["pullRequestId"])):
+                    whole = self._json("GET", f"/pullRequests/{int(pull['pullRequestId'])}")
+                    if whole["status"] == "completed" and whole["targetRefName"] == ref:
+                        found.setdefault(commit, self._read(whole))
+        return found
+
+    def _read(self, whole: Mapping[str, Any]) -> PullRequest:
+        number = int(whole["pullRequestId"])
+        creator = str(whole["createdBy"]["uniqueName"]).casefold()
+        people = [each for each in whole.get("reviewers") or () if not each.get("isContainer")]
+        approved = {
+            str(each["uniqueName"]).casefold() for each in people if each["vote"] >= _APPROVED
+        }
+        if any(each["vote"] <= _REJECTED for each in people):
+            approved = set()
+        commits = list(self._commits(number))
+        wrote = {
+            str(commit[person]["email"]).casefold()
+            for commit in commits
+            for person in ("author", "committer")
+        }
+        return PullRequest(
+            number=number,
+            before=checked_commit(whole["lastMergeTargetCommit"]["commitId"]),
+            after=checked_commit(whole["lastMergeCommit"]["commitId"]),
+            creator=creator,
+            writers=tuple(sorted({creator, *wrote})),
+            commits=frozenset(str(commit["commitId"]) for commit in commits),
+            reviewers=tuple(sorted(each for each in approved if _ADDRESS.fullmatch(each))),
+        )
+
+    def _commits(self, number: int) -> Iterator[Mapping[str, Any]]:
+        """What was pushed, whose writers a squash leaves nowhere else."""
+        token = ""
+        while True:
+            more = f"&continuationToken={quote(token, safe='')}" if token else ""
+            place = f"/pullRequests/{number}/commits"
+            headers, page = self._send("GET", place, more=f"&$top={_PAGE}{more}")
+            yield from page["value"]
+            token = headers.get("x-ms-continuationtoken", "")
+            if not token:
+                return
+
+    def _json(self, method: str, place: str, body: object = None) -> Any:  # noqa: ANN401 any JSON
+        return self._send(method, place, body)[1]
+
+    def _send(
+        self, method: str, place: str, body: object = None, *, more: str = ""
+    ) -> tuple[Mapping[str, str], Any]:
+        url = f"{self._settings.address.rstrip('/')}{self._path}{place}?api-version={VERSION}{more}"
+        request = HttpRequest(method, url, json=body)
+        with self._explained():
+            response = self._client.send_request(request)
+            # A sign-in page comes with 203: the token was not taken.
+            if response.status_code == 203:  # noqa: PLR2004 HTTP's own
+                raise EngineError(f"{self._where}: no identity is accepted; {_SIGN_IN}")
+            response.raise_for_status()
+            return response.headers, response.json()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the service says, or does not say, into one line."""
+        try:
+            yield
+        except HttpResponseError as error:
+            raise EngineError(f"{self._where}: {_meaning(error)}") from error
+        except AzureError as error:
+            raise EngineError(f"{self._where}: cannot be reached: {said(error)}; repeat") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._where}: answers what is no pull request") from error
+
+
+_SIGN_IN = "sign in, or name the identity in the settings and add it to the project as a reader"
+
+
+def _meaning(error: HttpResponseError) -> str:
+    match error.status_code:
+        case 401:
+            return f"no identity is accepted; {_SIGN_IN}"
+        case 403:
+            return "this identity may not; give it the right Contribute to pull requests there"
+        case 404:
+            return "there is no such repository or pull request, or this identity may not see it"
+        case code:
+            return f"answers {code} {error.reason}; repeat"

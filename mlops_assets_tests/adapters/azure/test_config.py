@@ -1,0 +1,343 @@
+"""Reviews of a real git repository as Azure DevOps says them, and anchors on blobs."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from mlops_assets.adapters.azure.config import AzureConfigRepository
+from mlops_assets.adapters.azure.pull_request import AzurePullRequests
+from mlops_assets.adapters.local.config import GitConfigRepository
+from mlops_assets.domain.errors import DataError, EngineError
+from mlops_assets.settings.azure import AzureBackend, DevOps
+from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+from mlops_assets_tests.control_plane.devops import DevOpsService
+
+pytestmark = pytest.mark.azure
+
+SETTINGS = DevOps(organization="northwind", project="forecasting", repository="config")
+BACKEND = AzureBackend(
+    subscription="11111111-1111-1111-1111-111111111111",
+    resource_group="rg-mlops",
+    location="westeurope",
+    storage_account="mlopslake",
+    registry="mlops-registry",
+    workspaces={"dev": "mlops-dev", "test": "mlops-test", "prod": "mlops-prod"},
+    devops=SETTINGS,
+)
+ANN, BOB, CAT = "ann@co.example", "bob@co.example", "cat@co.example"
+SPEC = "plants/P1/C1.yml"
+
+
+class Project:
+    """A repository whose pull requests are completed as Azure DevOps completes them."""
+
+    def __init__(self, folder, service):
+        self.folder, self.service = folder, service
+        self.git = GitConfigRepository.create(folder)
+        self.git.commit({SPEC: b"0\n"}, message="Begin", author=ANN, branch=None)
+        self.count = 0
+
+    def run(self, *words, who=ANN):
+        name = who.partition("@")[0]
+        identity = ["-c", f"user.name={name}", "-c", f"user.email={who}"]
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *identity, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def push(self, content, *, who=ANN, message="Change"):
+        """A commit of the branch that is checked out."""
+        path = self.folder / SPEC
+        path.write_text(content)
+        self.run("commit", "-qam", message, who=who)
+        return self.run("rev-parse", "HEAD")
+
+    def merged(self, *commits, how="merge", by=BOB, votes=None, creator=ANN, **more):
+        """Push contents to a branch and complete it; returns what main got, newest first."""
+        self.count += 1
+        before = self.run("rev-parse", "main")
+        self.run("checkout", "-q", "-b", f"topic-{self.count}")
+        pushed = [(self.push(content, who=who), who, who) for content, who in commits]
+        if how == "rebase":
+            for _ in pushed:
+                self.run("commit", "-q", "--amend", "--no-edit", "--allow-empty", who=by)
+        self.run("checkout", "-q", "main")
+        match how:
+            case "merge":
+                self.run("merge", "-q", "--no-ff", "-m", "Merged PR", f"topic-{self.count}", who=by)
+            case "squash":
+                self.run("merge", "-q", "--squash", f"topic-{self.count}", who=by)
+                self.run("commit", "-qm", "Squashed", f"--author=a <{creator}>", who=by)
+            case "rebase":
+                self.run("merge", "-q", "--ff-only", f"topic-{self.count}", who=by)
+        after = self.run("rev-parse", "main")
+        self.service.add(
+            self.count,
+            before=before,
+            after=after,
+            creator=creator,
+            commits=pushed,
+            votes={BOB: 10} if votes is None else votes,
+            **more,
+        )
+        return self.run("rev-list", f"{before}..{after}").split()
+
+
+@pytest.fixture
+def plane():
+    plane = ControlPlane(BACKEND)
+    yield plane
+    plane.close()
+
+
+@pytest.fixture
+def service(plane):
+    return DevOpsService(plane, SETTINGS, largest_page=2)
+
+
+@pytest.fixture
+def project(tmp_path, service):
+    return Project(tmp_path / "config", service)
+
+
+@pytest.fixture
+def pulls(plane):
+    transport = PlaneTransport(plane)
+    return AzurePullRequests(SETTINGS, plane.identities.credential("dev"), transport=transport)
+
+
+@pytest.fixture
+def repository(project, pulls):
+    return AzureConfigRepository(project.folder, "refs/heads/main", None, pulls)
+
+
+def reviewed(repository):
+    """Reviewers of each change of the spec, newest first, merges and the first one left out."""
+    return [list(each.reviewers) for each in changes(repository)]
+
+
+def changes(repository):
+    found = repository.log(SPEC, since=None, until=repository.head())
+    root = repository.root_commit()
+    return [each for each in found if each.subject != "Merged PR" and each.commit != root]
+
+
+@pytest.mark.parametrize("how", ["merge", "squash"])
+def test_who_approved_a_pull_request_reviewed_every_commit_that_it_brought(
+    project, repository, how
+):
+    made = project.merged(("1\n", ANN), ("2\n", ANN), how=how)
+    found = repository.log(SPEC, since=None, until=repository.head())
+    said = {each.commit: (each.reviewers, each.pull_request) for each in found}
+    assert said == dict.fromkeys(made, ((BOB,), "1")) | {repository.root_commit(): ((), None)}
+
+
+def test_commits_that_a_rebase_made_anew_are_found_by_what_it_brought(project, repository):
+    project.merged(("1\n", ANN), how="rebase")
+    assert reviewed(repository) == [[BOB]]
+
+
+@pytest.mark.parametrize("how", ["merge", "squash"])
+def test_who_completed_a_pull_request_wrote_nothing_of_it(project, repository, how):
+    project.merged(("1\n", ANN), how=how, by=BOB)
+    newest = repository.log(None, since=None, until=repository.head())[0]
+    assert BOB not in {newest.author, newest.committer, *newest.co_authors}
+    assert ANN in {newest.author, newest.committer, *newest.co_authors}
+
+
+def test_everybody_whose_commits_were_squashed_wrote_it_and_so_did_who_opened_it(
+    project, repository
+):
+    pushed = [(f"{number}\n", who) for number, who in enumerate((ANN, CAT, BOB, ANN, ANN), 1)]
+    project.merged(*pushed, how="squash", creator="dan@co.example")
+    newest = repository.log(SPEC, since=None, until=repository.head())[0]
+    wrote = {newest.author, newest.committer, *newest.co_authors}
+    assert wrote == {ANN, BOB, CAT, "dan@co.example"}
+
+
+def test_a_push_around_every_pull_request_was_reviewed_by_nobody(project, repository):
+    first = project.merged(("1\n", ANN))
+    around = project.push("2\n")
+    last = project.merged(("3\n", ANN))
+    said = {each.commit: each.reviewers for each in changes(repository)}
+    assert said[around] == ()
+    assert {said[each] for each in (*first, *last) if each in said} == {(BOB,)}
+
+
+def test_a_trailer_that_anybody_types_counts_for_nothing(project, repository):
+    project.push("1\n", message=f"Change\n\nReviewed-by: Bob <{BOB}>")
+    assert reviewed(repository) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ({BOB: 10}, [BOB]),
+        ({BOB: 5}, [BOB]),
+        ({BOB: 0}, []),
+        ({BOB: -5}, []),
+        ({BOB: 10, CAT: -10}, []),
+        ({BOB: 10, CAT: -5}, [BOB]),
+        ({"Bob@CO.example": 10}, [BOB]),
+        ({"NORTHWIND\\bob": 10}, []),
+        ({}, []),
+    ],
+)
+def test_only_an_approval_by_a_person_that_nobody_rejects_counts(
+    project, repository, votes, expected
+):
+    project.merged(("1\n", ANN), votes=votes)
+    assert reviewed(repository) == [expected]
+
+
+def test_a_group_reviews_nothing_by_itself(project, repository):
+    project.merged(("1\n", ANN), votes={"team@co.example": 10}, groups=["team@co.example"])
+    assert reviewed(repository) == [[]]
+
+
+@pytest.mark.parametrize("more", [{"status": "active"}, {"target": "refs/heads/other"}])
+def test_what_was_not_completed_into_the_watched_ref_counts_for_nothing(project, repository, more):
+    project.merged(("1\n", ANN), **more)
+    assert reviewed(repository) == [[]]
+
+
+def test_a_review_afterwards_counts_by_its_own_pull_request(project, repository):
+    late = project.push("1\n")
+    trailers = f"Review\n\nReviews: {late}\nReviewed-by: Bob <{BOB}>"
+    project.run("commit", "-q", "--allow-empty", "-m", trailers)
+    (alone,) = repository.reviews(since=None, until=repository.head())
+    assert (alone.reviews, alone.reviewers) == ((late,), ())
+    project.run("checkout", "-q", "-b", "review")
+    project.run("commit", "-q", "--allow-empty", "-m", f"Review\n\nReviews: {late}", who=CAT)
+    pushed = project.run("rev-parse", "HEAD")
+    before = project.run("rev-parse", "main")
+    project.run("checkout", "-q", "main")
+    project.run("merge", "-q", "--no-ff", "-m", "Merged PR", "review", who=CAT)
+    after = project.run("rev-parse", "main")
+    commits = [(pushed, CAT, CAT)]
+    project.service.add(
+        9, before=before, after=after, creator=CAT, commits=commits, votes={BOB: 10}
+    )
+    found = {each.commit: each for each in repository.reviews(since=None, until=after)}
+    assert (found[pushed].reviews, found[pushed].reviewers) == ((late,), (BOB,))
+
+
+def test_each_pull_request_is_asked_about_once_however_many_circuits_there_are(
+    project, repository, plane
+):
+    for number in range(3):
+        project.merged((f"{number + 1}\n", ANN))
+    head = repository.head()
+    repository.log(SPEC, since=None, until=head)
+    asked = len(plane.calls)
+    for _ in range(5):
+        repository.log(SPEC, since=None, until=head)
+    assert len(plane.calls) == asked
+
+
+def test_every_call_is_one_that_azure_devops_publishes(project, repository, plane):
+    project.merged(("1\n", ANN), ("2\n", ANN), ("3\n", ANN))
+    head = project.run("rev-parse", "main")
+    repository.log(SPEC, since=None, until=head)
+    base = "https://dev.azure.com/northwind/forecasting/_apis/git/repositories/config"
+    commits = f"{base}/pullRequests/1/commits?api-version=7.1&$top=100"
+    assert [(call.request.method, call.request.url) for call in plane.calls] == [
+        ("POST", f"{base}/pullrequestquery?api-version=7.1"),
+        ("GET", f"{base}/pullRequests/1?api-version=7.1"),
+        ("GET", commits),
+        ("GET", f"{commits}&continuationToken=2"),
+    ]
+    (query,) = plane.calls[0].request.json["queries"]
+    assert (query["type"], query["items"][0]) == ("lastMergeCommit", head)
+
+
+def test_throttling_is_waited_out_and_a_request_that_was_lost_is_sent_again(
+    project, repository, plane
+):
+    project.merged(("1\n", ANN))
+    plane.faults.throttle("POST", "pullrequestquery", seconds=0)
+    plane.faults.lose_request("GET", "/pullRequests/1$")
+    assert reviewed(repository) == [[BOB]]
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (lambda plane: plane.faults.fail("*", "/_apis/", status=203), "no identity is accepted"),
+        (
+            lambda plane: plane.faults.fail("*", "/_apis/", status=401, times=9),
+            "no identity is accepted",
+        ),
+        (
+            lambda plane: plane.faults.fail("*", "/_apis/", status=403, times=9),
+            "this identity may not",
+        ),
+        (
+            lambda plane: plane.faults.fail("*", "/_apis/", status=400, times=9),
+            "answers 400",
+        ),
+        (
+            lambda plane: plane.faults.lose_request("*", "/_apis/", times=99),
+            "cannot be reached",
+        ),
+    ],
+)
+def test_what_azure_devops_refuses_is_one_line_with_what_to_do(
+    project, repository, plane, order, says
+):
+    project.merged(("1\n", ANN))
+    order(plane)
+    with pytest.raises(EngineError, match=says) as caught:
+        reviewed(repository)
+    assert str(caught.value).startswith("Azure DevOps northwind/forecasting/config: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_answer_that_is_no_pull_request_is_named(project, repository, service):
+    project.merged(("1\n", ANN))
+    del service.pulls[1]["createdBy"]
+    with pytest.raises(DataError, match="answers what is no pull request"):
+        reviewed(repository)
+
+
+def test_a_comment_is_made_once_and_replaced_by_the_next(project, pulls, service):
+    project.merged(("1\n", ANN))
+    service.threads[1] = [{"id": 1, "status": "active", "comments": [{"id": 1, "content": "hm"}]}]
+    assert pulls.comment(1, "<!-- plan -->", "first")
+    assert not pulls.comment(1, "<!-- plan -->", "first")
+    assert pulls.comment(1, "<!-- plan -->", "second")
+    _, ours = service.threads[1]
+    assert (ours["status"], len(ours["comments"])) == ("closed", 1)
+    assert ours["comments"][0]["content"] == "<!-- plan -->\nsecond"
+    with pytest.raises(EngineError, match="there is no such repository or pull request"):
+        pulls.comment(2, "<!-- plan -->", "x")
+
+
+@pytest.fixture
+def anchoring(project, storage_account):
+    return AzureConfigRepository(
+        project.folder, "refs/heads/main", storage_account.blobs("anchors")
+    )
+
+
+def test_heads_are_kept_by_number_once_each_and_two_of_one_number_both_stay(anchoring):
+    for text in ("0 aa", "9 bb", "10 cc", "9 dd", "9 bb"):
+        anchoring.anchor(text)
+    assert anchoring.anchored() == ("0 aa", "9 bb", "9 dd", "10 cc")
+
+
+def test_what_is_no_head_is_not_anchored(anchoring):
+    for text in ("", "x", "1 ../up", "1 a b", "01 aa"):
+        with pytest.raises(DataError, match="is no head of a ledger"):
+            anchoring.anchor(text)
+    assert anchoring.anchored() == ()
+
+
+def test_without_azure_devops_reviews_are_gits_own(project, anchoring):
+    project.push("1\n", message=f"Change\n\nReviewed-by: Bob <{BOB}>")
+    assert reviewed(anchoring) == [[BOB]]
