@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.adapters.azure.forecast import open_predictions
 from mlops_assets.adapters.local.forecast import LocalPredictionsTable
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.forecast import COLUMNS, PREDICTION_KEY, Issue, frame_of
@@ -20,8 +21,11 @@ DAY = date(2024, 6, 20)
 C1, C2 = CircuitKey("P1", "C1"), CircuitKey("P1", "C2")
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("azure", marks=pytest.mark.azure)])
 def table(request, tmp_path):
+    if request.param == "azure":
+        account = request.getfixturevalue("storage_account")
+        return open_predictions(account.backend(), "prod", environ=account.environ)
     if request.param == "fake":
         return FakePredictionsTable()
     return LocalPredictionsTable(tmp_path / "lake" / "predictions")

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
+from mlops_assets.adapters.azure.quality import open_quality
 from mlops_assets.adapters.local.quality import LocalQualityTable
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.identifiers import CircuitKey
@@ -19,8 +20,11 @@ DAY = date(2024, 6, 20)
 C1, C2 = CircuitKey("P1", "C1"), CircuitKey("P1", "C2")
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("azure", marks=pytest.mark.azure)])
 def table(request, tmp_path):
+    if request.param == "azure":
+        account = request.getfixturevalue("storage_account")
+        return open_quality(account.backend(), "prod", environ=account.environ)
     if request.param == "fake":
         return FakeQualityTable()
     return LocalQualityTable(tmp_path / "lake" / "quality")

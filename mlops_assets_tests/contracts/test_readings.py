@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.adapters.azure.readings import open_readings, open_row_log
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
@@ -31,9 +32,15 @@ START = datetime(2024, 6, 1, tzinfo=UTC)
 FILE = RawFile("a.csv", 3, "0" * 64)
 
 
-@pytest.fixture(params=["local", "fake", pytest.param("spark", marks=pytest.mark.spark)])
+AZURE = pytest.param("azure", marks=pytest.mark.azure)
+
+
+@pytest.fixture(params=["local", "fake", AZURE, pytest.param("spark", marks=pytest.mark.spark)])
 def table(request, tmp_path):
     match request.param:
+        case "azure":
+            account = request.getfixturevalue("storage_account")
+            return open_readings(account.backend(), "etl", environ=account.environ)
         case "local":
             return LocalReadingsTable(tmp_path / "t")
         case "spark":
@@ -48,8 +55,11 @@ def spark_table(path, sessions):
     return SparkReadingsTable(LocalReadingsTable(path), path.as_uri(), sessions)
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", AZURE])
 def log(request, tmp_path):
+    if request.param == "azure":
+        account = request.getfixturevalue("storage_account")
+        return open_row_log(account.backend(), "etl", "quarantine", environ=account.environ)
     local = request.param == "local"
     return LocalRowLog(tmp_path / "q", "quarantine") if local else FakeRowLog("quarantine")
 

@@ -84,7 +84,7 @@ class DeltaReadingsTable:
         else:
             columns = self._columns(table)
             if missing := [name for name in features if name not in columns]:
-                self._stored.add_numbers(table, missing)
+                self._stored.add_columns(table, dict.fromkeys(missing, pl.Float64()))
             before = self._days(table, dates)
         arrived = rows.with_columns(
             pl.lit(None, dtype=pl.Float64).alias(name)

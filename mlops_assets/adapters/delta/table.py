@@ -284,10 +284,6 @@ class StoredTable(ABC):
         )
         return self.made(table, slice_id)
 
-    def add_numbers(self, table: DeltaTable, names: list[str]) -> None:
-        """Add nullable number columns in a schema commit."""
-        self.add_columns(table, dict.fromkeys(names, pl.Float64()))
-
     def add_columns(self, table: DeltaTable, kinds: Mapping[str, pl.DataType]) -> None:
         """Add nullable columns in a schema commit."""
         self.step("delta.add_columns")
