@@ -107,6 +107,16 @@ class TrainReport:
         return {key: each.reason for key, each in self.outcomes.items() if each.status == "failed"}
 
 
+def experiment_name(circuit: CircuitKey) -> str:
+    """What all trainings of one circuit are compared under.
+
+    >>> from mlops_assets.domain.identifiers import CircuitKey
+    >>> experiment_name(CircuitKey("P001", "C001"))
+    'plant_P001_circuit_C001'
+    """
+    return f"plant_{circuit.plant_id}_circuit_{circuit.circuit_id}"
+
+
 def model_tags(
     circuit: Circuit,
     data: TrainingData,
@@ -128,7 +138,7 @@ def model_tags(
     return {
         "plant": key.plant_id,
         "circuit": key.circuit_id,
-        "experiment": f"plant_{key.plant_id}_circuit_{key.circuit_id}",
+        "experiment": experiment_name(key),
         "cutoff_date": spec.cutoff_date.isoformat(),
         "spec_digest": circuit.spec_digest,
         "config_commit": commit,

@@ -7,35 +7,40 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from mlops_assets.domain import circuit, contract, identifiers, source
+from mlops_assets.domain.deployment import Deployment
+from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.evaluation import Backtest, Metrics
 from mlops_assets.domain.forecast import Issue, Issued
+from mlops_assets.domain.manifest import Serving
 from mlops_assets.domain.model import CandidateScore, FitJob, FitResult, ForecastValues
 from mlops_assets.domain.readings import RawFile, Series
 from mlops_assets.domain.slice import FileFact, Part
 from mlops_assets.domain.warm_start import Learned, WarmStart
 from mlops_assets.ports import MergeResult
+from mlops_assets.settings import azure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FORMAT = 1
 _CLASSES: Mapping[str, type[Any]] = {
     name: each
-    for module in (circuit, contract, identifiers, source)
+    for module in (azure, circuit, contract, identifiers, source)
     for name, each in vars(module).items()
     if isinstance(each, type) and is_dataclass(each)
 } | {
     each.__name__: each
     for each in (
-        *(Backtest, CandidateScore, FileFact, FitJob, FitResult, ForecastValues, Issue, Issued),
-        *(Learned, MergeResult, Metrics, Part, RawFile, Series, WarmStart),
+        *(Backtest, CandidateScore, Deployment, FileFact, FitJob, FitResult, ForecastValues),
+        *(Issue, Issued, Learned, MergeResult, Metrics, Part, RawFile, Series, Serving, WarmStart),
     )
 }
 
@@ -56,6 +61,26 @@ def decode(data: bytes) -> Any:  # noqa: ANN401 whatever was encoded
         return _heard(json.loads(found["header"].tobytes()), found)
 
 
+def encode_document(values: Mapping[str, object]) -> bytes:
+    """Return named values as bytes that say their format."""
+    return encode({"format": FORMAT, **values})
+
+
+def decode_document(data: bytes, where: str, what: str) -> dict[str, Any]:
+    """Return the values of `encode_document`.
+
+    Raises:
+        DataError: the bytes are something else; it names ``where`` and says ``what`` was wanted.
+    """
+    try:
+        document: dict[str, Any] = dict(decode(data))
+    except Exception as error:
+        raise DataError(f"{where}: is not {what} ({type(error).__name__}: {error})") from error
+    if document.pop("format", None) != FORMAT:
+        raise DataError(f"{where}: is not {what} of format {FORMAT}; order it again")
+    return document
+
+
 def _told(value: Any, arrays: list[np.ndarray]) -> Any:  # noqa: ANN401, PLR0911
     match value:
         case None | bool() | str() | int() | float():
@@ -65,11 +90,6 @@ def _told(value: Any, arrays: list[np.ndarray]) -> Any:  # noqa: ANN401, PLR0911
         case np.ndarray() | bytes():
             arrays.append(np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value)
             return {"is": type(value).__name__, "at": len(arrays) - 1}
-        case pl.DataFrame():
-            stream = io.BytesIO()
-            value.write_ipc_stream(stream)
-            arrays.append(np.frombuffer(stream.getvalue(), np.uint8))
-            return {"is": "DataFrame", "at": len(arrays) - 1}
         case datetime() | date():
             return {"is": type(value).__name__, "at": value.isoformat()}
         case timedelta():
@@ -80,8 +100,19 @@ def _told(value: Any, arrays: list[np.ndarray]) -> Any:  # noqa: ANN401, PLR0911
         case dict():
             pairs = [[_told(k, arrays), _told(v, arrays)] for k, v in value.items()]
             return {"is": "dict", "at": pairs}
+        case _ if _is_frame(value):
+            stream = io.BytesIO()
+            value.write_ipc_stream(stream)
+            arrays.append(np.frombuffer(stream.getvalue(), np.uint8))
+            return {"is": "DataFrame", "at": len(arrays) - 1}
         case _:
             return _told_object(value, arrays)
+
+
+def _is_frame(value: object) -> bool:
+    """Whether it is a frame of polars, which takes longer to load than most jobs to travel."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(value, polars.DataFrame)
 
 
 def _told_object(value: Any, arrays: list[np.ndarray]) -> Any:  # noqa: ANN401
@@ -104,6 +135,8 @@ def _heard(told: Any, arrays: Any) -> Any:  # noqa: ANN401, PLR0911
         case "bytes":
             return arrays[f"a{at}"].tobytes()
         case "DataFrame":
+            import polars as pl
+
             return pl.read_ipc_stream(io.BytesIO(arrays[f"a{at}"].tobytes()))
         case "datetime":
             return datetime.fromisoformat(at)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.forecast import Window
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.readings import Series
-    from mlops_assets.ports import ModelRegistry, PlantModels, ReadingsTable
+    from mlops_assets.ports import PlantModels, ReadingsTable, RegisteredModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Issuing:
     day: date
     readings: ReadingsTable
     delta_version: int
-    models: ModelRegistry
+    models: RegisteredModels
     forecasting: Forecasting | None = None
     kept: PlantModels | None = None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.forecast import Fallback, Window
     from mlops_assets.domain.model import FittedModel, ForecastValues
     from mlops_assets.domain.readings import Series
-    from mlops_assets.ports import ModelRegistry
+    from mlops_assets.ports import RegisteredModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Ladder:
     def __init__(
         self,
         deployment: Deployment,
-        models: ModelRegistry,
+        models: RegisteredModels,
         forecasting: Forecasting,
         day: date,
         *,

@@ -39,6 +39,13 @@ from mlops_assets.ports.lake import (
 )
 from mlops_assets.ports.monitor import Monitor, Monitoring, SentRows
 from mlops_assets.ports.platform import Platform
+from mlops_assets.ports.remote import (
+    Exchange,
+    RemoteFits,
+    RemoteScoring,
+    RemoteState,
+    RemoteWork,
+)
 from mlops_assets.ports.retention import Storage
 from mlops_assets.ports.upkeep import TableUpkeep, Tidied
 from mlops_assets.ports.workspace import (
@@ -51,6 +58,7 @@ from mlops_assets.ports.workspace import (
     PlantModels,
     PredictionFiles,
     ProvenModels,
+    RegisteredModels,
     ServingWorkspace,
     SharedRegistry,
     TrainingDataStore,
@@ -70,6 +78,7 @@ __all__ = [
     "Endpoints",
     "EnvironmentRegistry",
     "EvidenceStore",
+    "Exchange",
     "FittingEngine",
     "Historian",
     "HomePlace",
@@ -92,6 +101,11 @@ __all__ = [
     "ProvenModels",
     "QualityTable",
     "ReadingsTable",
+    "RegisteredModels",
+    "RemoteFits",
+    "RemoteScoring",
+    "RemoteState",
+    "RemoteWork",
     "RenderedNotebook",
     "RowLog",
     "SentRows",

@@ -36,7 +36,17 @@ class TrainingDataStore(Protocol):
         """The rows, after checking them against the content digest."""
 
 
-class ModelRegistry(Protocol):
+class RegisteredModels(Protocol):
+    """What serving asks of a registry."""
+
+    def get(self, circuit: CircuitKey, version: int) -> ModelRecord:
+        """One version; ModelError when there is none."""
+
+    def files(self, record: ModelRecord) -> Mapping[str, bytes]:
+        """The bytes, read once and checked against ``record.digest``."""
+
+
+class ModelRegistry(RegisteredModels, Protocol):
     """Model versions: the dev workspace's, or the shared registry's."""
 
     def register(
@@ -51,17 +61,11 @@ class ModelRegistry(Protocol):
     def next_version(self, circuit: CircuitKey) -> int:
         """One more than the highest integer version."""
 
-    def get(self, circuit: CircuitKey, version: int) -> ModelRecord:
-        """One version; ModelError when there is none."""
-
     def versions(self, circuit: CircuitKey) -> Sequence[ModelRecord]:
         """All versions, lowest first (10 after 9)."""
 
     def circuits(self) -> Sequence[CircuitKey]:
         """Every circuit that has a version, sorted."""
-
-    def files(self, record: ModelRecord) -> Mapping[str, bytes]:
-        """The bytes, read once and checked against ``record.digest``."""
 
     def proof(self, record: ModelRecord) -> bytes:
         """What was registered as proof, checked; empty when there was none."""

@@ -1,4 +1,4 @@
-"""What any engine that fits must do: worker processes of this machine, and tasks of a cluster."""
+"""What any engine that fits must do: worker processes here, tasks of a cluster, command jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from mlops_assets_tests.fakes.engine import cheap_fit
 REAL = "mlops_assets.forecasters.training:fit"
 
 
-@pytest.fixture(params=["processes", pytest.param("spark", marks=pytest.mark.spark)])
+@pytest.fixture(
+    params=[
+        "processes",
+        pytest.param("spark", marks=pytest.mark.spark),
+        pytest.param("azure", marks=pytest.mark.azure),
+    ]
+)
 def engine_of(request, tmp_path):
     """Make an engine of this kind; its slots lie in ``tmp_path``."""
 
@@ -29,12 +35,28 @@ def engine_of(request, tmp_path):
         held = LocalTrainingSlots(tmp_path, slots)
         if request.param == "processes":
             return ProcessEngine(workers, held, fit_function=fit_function, **settings)
+        if request.param == "azure":
+            engine, fits = on_azure(tmp_path, workers, held, fit_function=fit_function, **settings)
+            request.addfinalizer(fits.close)
+            return engine
         from mlops_assets.engines.spark.fitting import SparkFittingEngine
 
         sessions = request.getfixturevalue("spark")
         return SparkFittingEngine(workers, held, sessions, fit_function=fit_function, **settings)
 
     return make
+
+
+def on_azure(folder, workers, held, **settings):
+    from mlops_assets.engines.azureml.fitting import AzureFittingEngine
+    from mlops_assets.engines.azureml.ordered import Patience
+    from mlops_assets_tests.fakes.remote import FakeExchange, FakeFits
+
+    exchange = FakeExchange()
+    fits = FakeFits(exchange, folder)
+    patience = Patience(first=0.02, longest=0.1)
+    engine = AzureFittingEngine(workers, held, exchange, fits, patience=patience, **settings)
+    return engine, fits
 
 
 def weeks(name, forecaster):
@@ -60,7 +82,7 @@ def test_results_are_those_of_the_same_fits_here(engine_of):
 
 def test_a_real_fit_gives_the_same_bytes_and_digits_as_here(engine_of):
     jobs = [weeks("A", "seasonal_naive"), weeks("B", "auto_theta")]
-    results = named(engine_of(fit_function=REAL).fit(jobs))
+    results = named(engine_of(workers=1, fit_function=REAL).fit(jobs))
     for each in jobs:
         here, there = fit(each), results[each.circuit.circuit_id]
         assert dict(there.files) == dict(here.files)

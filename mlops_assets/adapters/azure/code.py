@@ -1,0 +1,62 @@
+"""This package as a code asset of Azure ML, so that jobs run what ordered them.
+
+A code asset is two blobs: the package as one archive, and the script by which a deployment finds
+it. The archive is the same for the same sources, its digest is the asset's name, and jobs put it on
+their path: what their environment holds of us, if anything, does not count.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azure.ai.ml.entities._assets._artifacts.code import Code
+
+import mlops_assets
+from mlops_assets.domain.identifiers import digest_of_files
+
+if TYPE_CHECKING:
+    from mlops_assets.adapters.azure.blobs import Blobs
+    from mlops_assets.settings.azure import AzureBackend
+
+ARCHIVE = "mlops_assets.zip"
+SCORING_SCRIPT = "score.py"
+_SCRIPT = f'''"""What Azure ML imports to score: `init` and `run` of the package beside it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "{ARCHIVE}"))
+
+from mlops_assets.score_job import init, run  # noqa: E402
+
+__all__ = ["init", "run"]
+'''
+# Archives have no time of their own; this is the earliest that the format can say.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@cache
+def code_files() -> dict[str, bytes]:
+    """Return the files of the asset; the same bytes for the same sources."""
+    package = Path(mlops_assets.__file__).resolve().parent
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(package.rglob("*.py")):
+            info = zipfile.ZipInfo(f"{package.name}/{path.relative_to(package).as_posix()}", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
+    return {ARCHIVE: target.getvalue(), SCORING_SCRIPT: _SCRIPT.encode()}
+
+
+def stage_code(backend: AzureBackend, blobs: Blobs) -> Code:
+    """Return the code asset, its files written once below ``blobs``; the SDK uploads nothing."""
+    files = code_files()
+    digest = digest_of_files(files)[:16]
+    for name, data in sorted(files.items()):
+        blobs.put_if_absent(f"{digest}/{name}", data)
+    path = f"{backend.blob_url}/{blobs.container}/{blobs.path(digest)}"
+    return Code(name=f"mlops-assets-{digest}", version="1", path=path)

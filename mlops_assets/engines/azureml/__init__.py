@@ -1,0 +1,1 @@
+"""Azure ML as an engine: command jobs that fit, batch endpoints that apply."""

@@ -1,0 +1,201 @@
+"""The daily batch on batch endpoints: one invocation for all circuits that one deployment serves.
+
+The scoring script does the same work as every other engine, on the same version of the table. An
+invocation's name is made of its request, so a batch that was killed finds what it had asked, and a
+day is asked once for the same models and readings. An answer in which something failed or fell back
+is handed on and then counts no more: the next batch asks again.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from mlops_assets.domain.errors import DataError, MlopsError
+from mlops_assets.domain.forecast import Issued
+from mlops_assets.domain.identifiers import sha256
+from mlops_assets.engines.azureml.ordered import (
+    LostError,
+    Ordered,
+    Patience,
+    Stop,
+    StoppedError,
+)
+from mlops_assets.engines.azureml.request import (
+    FOLDER,
+    REQUEST,
+    ScoreRequest,
+    asked_bytes,
+    read_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from mlops_assets.domain.deployment import Deployment
+    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.engines.azureml.request import ServingWorkspaceName
+    from mlops_assets.ports.remote import Exchange, RemoteScoring
+    from mlops_assets.settings.azure import AzureBackend
+
+AT_ONCE = 16
+# Longest run of one invocation; a plant of many circuits is one.
+_LONGEST_SECONDS = 3600.0
+
+
+class Batch(Protocol):
+    """What is asked of one day's work (`flows.issue.Issuing`)."""
+
+    @property
+    def live(self) -> Mapping[CircuitKey, Deployment]:
+        """What each circuit serves."""
+
+    @property
+    def day(self) -> date:
+        """The date that is forecast."""
+
+    @property
+    def delta_version(self) -> int:
+        """The version of the readings."""
+
+
+class AzureBatchEngine:
+    """Bounded invocations in flight, each of one deployment of Azure.
+
+    Args:
+        backend: whose names the script finds the table and the registry by.
+        workspace: whose endpoints they are.
+        table: URI of the readings.
+        exchange: where requests and answers lie.
+        scoring: what is invoked.
+        at_once: invocations in flight.
+        attempts: how often is asked when a job ends without an answer.
+        patience: how often jobs are asked after.
+        sleep: how to wait; virtual time in tests.
+    """
+
+    def __init__(
+        self,
+        backend: AzureBackend,
+        workspace: ServingWorkspaceName,
+        table: str,
+        exchange: Exchange,
+        scoring: RemoteScoring,
+        *,
+        at_once: int = AT_ONCE,
+        attempts: int = 2,
+        patience: Patience | None = None,
+        seconds: float = _LONGEST_SECONDS,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._workspace: ServingWorkspaceName = workspace
+        self._table = table
+        self._exchange = exchange
+        self._scoring = scoring
+        self._at_once = at_once
+        self._attempts = attempts
+        self._patience = patience or Patience()
+        self._seconds = seconds
+        self._sleep = sleep
+
+    def issue(self, work: Batch, circuits: Sequence[CircuitKey]) -> Iterator[Issued]:
+        """Have all circuits forecast, and tell what became of each as invocations end."""
+        places: dict[str, list[CircuitKey]] = {}
+        for circuit in circuits:
+            try:
+                place = self._scoring.place(work.live[circuit])
+            except MlopsError as error:
+                yield Issued(circuit=circuit, failed=str(error))
+                continue
+            places.setdefault(place, []).append(circuit)
+        if not places:
+            return
+        stop = Stop(self._sleep)
+        with ThreadPoolExecutor(min(self._at_once, len(places))) as pool:
+            asked = [
+                pool.submit(self._asked, place, work, group, stop)
+                for place, group in places.items()
+            ]
+            try:
+                for done in as_completed(asked):
+                    found, forget = done.result()
+                    yield from found
+                    forget()
+            finally:
+                stop.set()
+                for each in asked:
+                    each.cancel()
+
+    def _asked(
+        self, place: str, work: Batch, circuits: Sequence[CircuitKey], stop: Stop
+    ) -> tuple[list[Issued], Callable[[], None]]:
+        """Return what became of the circuits of one invocation, and how to forget it."""
+        try:
+            return self._answered(place, work, circuits, stop)
+        except StoppedError:
+            why = "the batch was stopped"
+        except MlopsError as error:
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 one invocation's failure never stops another
+            text = " ".join(str(error).split())[:300]
+            why = f"its invocation cannot be followed ({type(error).__name__}: {text})"
+        return [Issued(circuit=circuit, failed=why) for circuit in circuits], _nothing
+
+    def _answered(
+        self, place: str, work: Batch, circuits: Sequence[CircuitKey], stop: Stop
+    ) -> tuple[list[Issued], Callable[[], None]]:
+        request = ScoreRequest(
+            backend=self._backend,
+            workspace=self._workspace,
+            table=self._table,
+            delta_version=work.delta_version,
+            day=work.day,
+            live={circuit: work.live[circuit] for circuit in circuits},
+        ).to_bytes()
+        digest = sha256(request)[:16]
+        ordered = Ordered(
+            exchange=self._exchange,
+            work=self._scoring,
+            folder=f"{FOLDER}/{work.day}/{place}/{digest}",
+            name=f"score-{work.day}-{digest}",
+            patience=self._patience,
+            seconds=self._seconds,
+        )
+        first = ordered.attempt()
+        why = ""
+        for attempt in range(first, first + self._attempts):
+            # The folder that is given holds this one file: what else lay there would be scored too.
+            asked = f"{ordered.folder}/{attempt}/asked"
+            answer = f"{ordered.outcome_folder(attempt)}/outcome"
+            self._exchange.put(f"{asked}/{REQUEST}", asked_bytes(answer, request))
+
+            def begin(name: str, asked: str = asked) -> str:
+                return self._scoring.invoke(name, place, request=self._exchange.uri(asked))
+
+            try:
+                data = ordered.follow(attempt, begin, stop)
+                issued = read_answer(data, request, ordered.outcome_folder(attempt))
+                _check(issued, circuits, ordered.outcome_folder(attempt))
+            except StoppedError:
+                ordered.spend(attempt)
+                raise
+            except (LostError, DataError) as error:
+                why = str(error)
+                ordered.spend(attempt)
+            else:
+                stands = all(each.issue and each.issue.fallback == "none" for each in issued)
+                return issued, _nothing if stands else partial(ordered.spend, attempt)
+        raise DataError(f"its invocation was lost ({why}); predict again")
+
+
+def _check(issued: Sequence[Issued], circuits: Sequence[CircuitKey], where: str) -> None:
+    told = sorted(each.circuit for each in issued)
+    if told != sorted(circuits):
+        raise DataError(f"{where}: tells of other circuits than were asked for")
+
+
+def _nothing() -> None:
+    """Nothing to forget."""
