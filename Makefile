@@ -4,11 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SPARK  := $(VENV)/.spark-installed
+AZURE  := $(VENV)/.azure-installed
 AZURITE := .azurite/.installed
 HOME_DIR ?= .mlops
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format ui lock clean mltable coverage spark azurite restatements lives races forgery attacks replay mutants faults malformed bench
+.PHONY: help setup azure demo test check format ui lock clean mltable coverage spark azurite restatements lives races forgery attacks replay mutants faults malformed bench
 
 help:
 	@echo "make demo   the whole loop on this machine, in .mlops"
@@ -44,6 +45,13 @@ $(AZURITE): mlops_assets_tests/azurite/package.json mlops_assets_tests/azurite/p
 	npm ci --prefix .azurite --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
+# What the Azure backend needs, of a lock of its own: whoever runs without it need not have it.
+azure: $(AZURE)
+
+$(AZURE): $(STAMP) requirements-azure.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-azure.lock
+	@touch $@
+
 demo: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) demo
 
@@ -51,7 +59,7 @@ ui: $(STAMP)
 	$(BIN)/mlops --home $(HOME_DIR) ui
 
 # What runs on Spark shares one cluster, so it has a process of its own.
-test: $(STAMP) $(SPARK) $(AZURITE)
+test: $(STAMP) $(SPARK) $(AZURE) $(AZURITE)
 	$(BIN)/python -m pytest -m spark -p no:randomly --cov --cov-report=
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/python -m coverage report --include="mlops_assets/domain/gates.py,mlops_assets/domain/approval.py,mlops_assets/domain/manifest.py,mlops_assets/domain/release.py" --fail-under=100
@@ -118,6 +126,7 @@ lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml requirements-build.in
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-spark.lock pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --extra azure --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-azure.lock pyproject.toml
 	$(BIN)/python -m uv pip compile --quiet --python-platform linux --python-version 3.11 --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mltable.lock requirements-mltable.in
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-mutants.lock requirements-mutants.in
 
