@@ -71,7 +71,7 @@ def _commanded(plane: ControlPlane, job: Job, folder: Path) -> Outcome:
         ["bash", "-c", command],
         _code(plane, properties.get("codeId"), job, folder),
         properties.get("environmentVariables") or {},
-        seconds_of((properties.get("limits") or {}).get("timeout")),
+        seconds=seconds_of((properties.get("limits") or {}).get("timeout")),
     )
     for place, uri in outputs.values():
         plane.storage.take(place, uri)
@@ -113,7 +113,6 @@ def _scored(plane: ControlPlane, job: Job, folder: Path) -> Outcome:
         [sys.executable, "-P", str(_NODE), str(order)],
         code,
         (deployment.get("environmentVariables") or {}) | {"AZUREML_MODEL_DIR": str(models)},
-        None,
     )
     plane.storage.take(
         output, f"azureml://datastores/workspaceblobstore/paths/azureml/{job.name}/score/"
@@ -127,13 +126,17 @@ def _process(
     words: Sequence[str],
     folder: Path,
     variables: Mapping[str, str],
-    seconds: float | None,
+    *,
+    seconds: float | None = None,
 ) -> Outcome:
     """Run a process and its children until they end, are canceled or take too long."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
+    if not plane.public:
+        workspaces = {name: key for key, name in plane.backend.workspaces.items()}
+        environment |= plane.identities.environment(workspaces[job.workspace])
     environment |= plane.node_environment
     environment |= {
         "AZUREML_RUN_ID": job.name,

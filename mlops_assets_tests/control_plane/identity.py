@@ -72,6 +72,11 @@ class Identities:
         ]
         plane.route("GET", r"/msi/token", self.serve, "2019-08-01", public=True)
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Every role, the owner's too."""
+        return tuple(self._clients)
+
     def client_id(self, role: str) -> str:
         return self._clients[role]
 

@@ -45,7 +45,7 @@ def attempted(module, batch, retries):
     for attempt in range(retries + 1):
         try:
             return list(module.run(batch))
-        except Exception:
+        except Exception:  # noqa: BLE001 whatever a script raises fails its mini batch
             sys.stderr.write(f"mini batch {batch}, attempt {attempt + 1}:\n")
             traceback.print_exc()
     return []

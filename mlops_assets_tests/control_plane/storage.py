@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from azure.core.credentials import AzureNamedKeyCredential
@@ -81,10 +81,8 @@ class Storage:
                 "azureml-blobstore" if name == "workspaceblobstore" else name
             )
             if name == "workspaceblobstore" and not client.exists():
-                try:
+                with suppress(ResourceExistsError):
                     client.create_container()
-                except ResourceExistsError:
-                    pass
             yield client
 
 
