@@ -2,8 +2,8 @@
 
 Last seven days, daily origins, horizon 24 hours, scored on hours whose quality is OKAY and that
 have a value, pooled: the sum of absolute errors over the sum of absolute actuals. Coverage is the
-share of those hours inside the 80 % interval over the last five weeks, each held out from its fit:
-one week alone, here a hot one, says little about intervals.
+share of those hours inside the 80 and the 95 % interval over the last five weeks, each held out from
+its fit: one week alone, here a hot one, says little about intervals.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,8 +37,9 @@ LIMITS = {
 }
 WEEKS = 5
 PROCESSES = 2
-# Points by which the share inside an 80 % interval may miss 80.
+# Points by which the share inside an interval may miss its own.
 COVERAGE_POINTS = 3.0
+_INTERVALS = (80, 95)
 
 
 def measure(*, quick: bool) -> list[Figure]:
@@ -72,10 +74,10 @@ def _circuits() -> list[tuple[str, str, np.ndarray, np.ndarray]]:
 
 def _scored(  # noqa: PLR0917 one job of a pool
     effort: str, weeks: int, plant: str, circuit: str, values: np.ndarray, counts: np.ndarray
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Sums of errors and actuals of the last week; hours inside, and in all, of every week."""
     error = total = 0.0
-    inside = hours = 0
+    inside, hours = dict.fromkeys(_INTERVALS, 0), 0
     refused = ""
     for week in range(1, weeks + 1):
         first = len(values) - 24 * 7 * week
@@ -91,8 +93,9 @@ def _scored(  # noqa: PLR0917 one job of a pool
             if week == 1:
                 error += float(np.abs(actual - forecast.value)[known].sum())
                 total += float(np.abs(actual)[known].sum())
-            within = (actual >= forecast.lo_80) & (actual <= forecast.hi_80)
-            inside += int(within[known].sum())
+            for share in _INTERVALS:
+                low, high = (getattr(forecast, f"{side}_{share}") for side in ("lo", "hi"))
+                inside[share] += int(((actual >= low) & (actual <= high))[known].sum())
             hours += int(known.sum())
     part = "air" if plant.startswith("B_") else "demand"
     return {
@@ -122,7 +125,7 @@ def _series(values: np.ndarray) -> Series:
 def _figures(
     effort: str,
     limits: dict[str, float],
-    scores: list[dict[str, object]],
+    scores: list[dict[str, Any]],
     weeks: int,
     seconds: float,
 ) -> list[Figure]:
@@ -130,11 +133,14 @@ def _figures(
     for part, limit in limits.items():
         own = [score for score in scores if score["part"] == part]
         total = sum(score["total"] for score in own)
-        inside, hours = (sum(score[name] for score in own) for name in ("inside", "hours"))
-        coverage = 100 * inside / hours
+        hours = sum(score["hours"] for score in own)
+        coverage = {
+            share: 100 * sum(score["inside"][share] for score in own) / hours
+            for share in _INTERVALS
+        }
         details = {
             "circuits": len(own),
-            "coverage_80": round(coverage, 2),
+            **{f"coverage_{share}": round(found, 2) for share, found in coverage.items()},
             "weeks": weeks,
             "seconds_both_parts": round(seconds, 1),
             "processes": PROCESSES,
@@ -150,13 +156,14 @@ def _figures(
             )
         )
         if weeks > 1:
-            figures.append(
+            figures += [
                 Figure(
-                    name=f"coverage_80_{effort}_{part}",
-                    figure=round(abs(coverage - 80), 2),
+                    name=f"coverage_{share}_{effort}_{part}",
+                    figure=round(abs(found - share), 2),
                     limit=COVERAGE_POINTS,
                     unit="points",
                     details=details,
                 )
-            )
+                for share, found in coverage.items()
+            ]
     return figures
