@@ -2,8 +2,8 @@
 
 Last seven days, daily origins, horizon 24 hours, scored on hours whose quality is OKAY and that
 have a value, pooled: the sum of absolute errors over the sum of absolute actuals. Coverage is the
-share of those hours inside the 80 and the 95 % interval over the last five weeks, each held out from
-its fit: one week alone, here a hot one, says little about intervals.
+share of those hours inside the 80 and the 95 % interval over the last five weeks, each held out
+from its fit: one week alone, here a hot one, says little about intervals.
 """
 
 from __future__ import annotations
