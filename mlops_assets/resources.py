@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from mlops_assets.domain.errors import HomeError, UsageError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
-from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
+from mlops_assets.stores.local import dev_of, lake_of, registry_of, serving_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

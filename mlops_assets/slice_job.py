@@ -1,86 +1,57 @@
 """One slice as a job of its own, which knows nothing but its arguments: what Synapse is handed.
 
-``python -m mlops_assets.slice_job --raw URI --readings URI --quarantine URI --slice FILE --outcome
-FILE``; ``--master`` names a cluster, else the session is the one that Spark was submitted with.
-FILE of ``--slice`` is `order_bytes`: which files, under which config, when. The job settles the
-slice, appends to the quarantine, merges, and writes what it did (`Done`); whoever ordered it goes
-on with restatements and journal. Every step may be repeated: a slice that was merged is told as it
-was.
+``python -m mlops_assets.slice_job --raw URI --readings URI --quarantine URI --slice URI --outcome
+URI``; ``--master`` names a cluster, else the session is the one that Spark was submitted with.
+What ``--slice`` names is `order_bytes`: which files, under which config, when, and what of them is
+read again. The job settles the slice, appends to the quarantine, merges, and writes what it did
+(`Done`), or the line that says why it could not; whoever ordered it goes on with restatements and
+journal. Every step may be repeated: a slice that was merged is told as it was.
+
+A URI is ``abfss://CONTAINER@ACCOUNT.dfs.SUFFIX/PATH``, ``file:///PATH``, or a path. ``--engine
+polars`` does without Spark what fits into the memory of one machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError, MlopsError
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.engines.slice_order import (
+    Done,
+    done_bytes,
+    done_of,
+    order_bytes,
+    order_of,
+    refused_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from mlops_assets.domain.circuit import Config
-    from mlops_assets.domain.readings import RawFile
-    from mlops_assets.domain.slice import FileFact, Part
+    from mlops_assets.domain.slice import SliceOrder
     from mlops_assets.engines.spark.session import SparkSessions
-    from mlops_assets.ports import MergeResult
+    from mlops_assets.stores.slice import SliceLake
+
+__all__ = ["Done", "done_of", "main", "order_bytes", "order_of", "run"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a job is to do."""
-
-    slice_id: str
-    files: Sequence[RawFile]
-    config: Config
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What a job did; ``merged`` is None where nothing entered or left the table."""
-
-    facts: Sequence[FileFact]
-    part: Part
-    merged: MergeResult | None
-
-
-def order_bytes(order: Order) -> bytes:
-    """Return an order as the job reads it."""
-    from mlops_assets.engines.wire import encode
-
-    names = ("slice_id", "files", "config", "now")
-    return encode({name: getattr(order, name) for name in names})
-
-
-def done_of(data: bytes) -> Done:
-    """Return what a job wrote."""
-    from mlops_assets.engines.wire import decode
-
-    return Done(**decode(data))
-
-
-def run(raw: str, readings: str, quarantine: str, order: Order, sessions: SparkSessions) -> Done:
-    """Settle and merge one slice of the lake at these places."""
+def run(lake: SliceLake, order: SliceOrder) -> Done:
+    """Settle and merge one slice of a lake."""
     import polars as pl
 
-    from mlops_assets.flows.arrival import Arrival, Before, quarantine_entries
-    from mlops_assets.stores import open_slice_lake
+    from mlops_assets.flows.addition import known_again, rules_of
+    from mlops_assets.flows.arrival import Before, entries_of, quarantine_entries
 
-    lake = open_slice_lake(raw, readings, quarantine, sessions)
-    rules = Arrival(
-        config=order.config,
-        before=Before(lake.readings, lake.quarantine),
-        zone=lake.landing,
-        now=order.now,
-        slice_id=order.slice_id,
-    )
+    rules = rules_of(order, Before(lake.readings, lake.quarantine), lake.landing)
+    again = None if order.addition is None else known_again(lake.quarantine, order.addition)
     with lake.engine.arrive(rules, order.files, lambda _: None) as arrived:
         part, merged = arrived.part, None
         entries = quarantine_entries(part, arrived.facts)
+        if again is not None:
+            entries = entries_of([entries, again])
+        # Before the merge: what it takes out of the table must lie somewhere.
         lake.quarantine.append(
             entries.with_columns(pl.lit(order.slice_id).alias("slice")), slice_id=order.slice_id
         )
@@ -95,32 +66,30 @@ def main(words: Sequence[str] | None = None, sessions: SparkSessions | None = No
     for name in ("raw", "readings", "quarantine", "slice", "outcome"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--master", default="")
+    parser.add_argument("--engine", choices=("spark", "polars"), default="spark")
+    parser.add_argument("--blob", default="", help="address of an emulated storage account")
     given = parser.parse_args(words)
-    from mlops_assets.engines.spark.session import SparkSessions
-    from mlops_assets.engines.wire import decode, encode
+    from mlops_assets.stores.slice import open_slice_file, open_slice_lake
 
+    if given.engine == "spark" and sessions is None:
+        from mlops_assets.engines.spark.session import SparkSessions
+
+        sessions = SparkSessions(given.master)
     try:
-        order = Order(**decode(_bytes(Path(given.slice))))
-        done = run(
-            given.raw,
-            given.readings,
-            given.quarantine,
-            order,
-            sessions or SparkSessions(given.master),
-        )
-        told = {"facts": done.facts, "part": done.part, "merged": done.merged}
-        Path(given.outcome).write_bytes(encode(told))
-    except (MlopsError, OSError) as error:
+        outcome = open_slice_file(given.outcome, given.blob)
+        try:
+            order = order_of(open_slice_file(given.slice, given.blob).read(), given.slice)
+            lake = open_slice_lake(
+                given.raw, given.readings, given.quarantine, sessions, blob=given.blob
+            )
+            outcome.write(done_bytes(run(lake, order)))
+        except MlopsError as error:
+            outcome.write(refused_bytes(str(error)))
+            raise
+    except MlopsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: no order of a slice: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from mlops_assets.flows import training_data
 from mlops_assets.forecasters.training import fit
 from mlops_assets.ports import Platform
 from mlops_assets.settings import HomeLayout
-from mlops_assets.stores import dev_of, lake_of, registry_of, serving_of
+from mlops_assets.stores.local import dev_of, lake_of, registry_of, serving_of
 from mlops_assets_tests.fakes.clock import FakeClock
 from mlops_assets_tests.fakes.environment import environment
 from mlops_assets_tests.fakes.ledger import FakeLedger

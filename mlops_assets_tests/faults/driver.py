@@ -31,7 +31,7 @@ from mlops_assets.adapters.local.landing import LocalLandingZone
 from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
 from mlops_assets.flows.readings import ingest
 from mlops_assets.settings import HomeLayout
-from mlops_assets.stores import upkeep_of
+from mlops_assets.stores.local import upkeep_of
 from mlops_assets_tests.fakes.readings import a_circuit, a_config, a_lake
 from mlops_assets_tests.faults import checker, failpoint
 

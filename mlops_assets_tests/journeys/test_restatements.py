@@ -19,7 +19,7 @@ from mlops_assets.flows.readings import ingest
 from mlops_assets.flows.restatement import stale_data
 from mlops_assets.flows.training_data import register, trained_until
 from mlops_assets.settings import HomeLayout
-from mlops_assets.stores import dev_of, lake_of
+from mlops_assets.stores.local import dev_of, lake_of
 from mlops_assets_tests.fakes.readings import a_circuit, a_config, csv_of
 
 INJECTED = int(os.environ.get("MLOPS_RESTATEMENTS", "40"))

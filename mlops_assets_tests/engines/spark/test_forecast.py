@@ -13,7 +13,7 @@ from mlops_assets.domain.readings import window_end
 from mlops_assets.flows.deployment import deploy
 from mlops_assets.flows.forecast import predict
 from mlops_assets.settings import HomeLayout
-from mlops_assets.stores import lake_of, registry_of, serving_of
+from mlops_assets.stores.local import lake_of, registry_of, serving_of
 from mlops_assets_tests.fakes.deployment import a_release, a_serving, an_entry
 from mlops_assets_tests.fakes.trained_home import NOW, TrainedHome
 

@@ -1,17 +1,9 @@
-"""The stores of a home: which adapter serves which port of the lake, the workspaces, the registry.
-
-Adapters load here, inside functions, as in `resources`, which puts the stores together.
-"""
+"""Which adapter serves which port of the lake, the workspaces and the registry on this machine."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote, urlsplit
-
-from mlops_assets.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_assets.engines.spark.session import SparkSessions
@@ -20,9 +12,7 @@ if TYPE_CHECKING:
         Historian,
         Lake,
         LakeEngine,
-        LandingZone,
         ReadingsTable,
-        RowLog,
         ServingWorkspace,
         SharedRegistry,
         TableUpkeep,
@@ -87,43 +77,6 @@ def lake_of(layout: HomeLayout, sessions: SparkSessions | None = None) -> Lake:
         upkeep=upkeep_of(layout),
         engine=engine,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class SliceLake:
-    """The parts of a lake that one slice needs."""
-
-    landing: LandingZone
-    readings: ReadingsTable
-    quarantine: RowLog
-    engine: LakeEngine
-
-
-def open_slice_lake(raw: str, readings: str, quarantine: str, sessions: SparkSessions) -> SliceLake:
-    """Return what a job on Spark needs of a lake whose parts lie at these URIs.
-
-    Raises:
-        UsageError: a URI is of no backend that this installation has.
-    """
-    from mlops_assets.adapters.local.landing import LocalLandingZone
-    from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
-    from mlops_assets.engines.spark.lake import SparkLakeEngine
-    from mlops_assets.engines.spark.readings import SparkReadingsTable
-
-    table = LocalReadingsTable(_local_path(readings))
-    return SliceLake(
-        landing=LocalLandingZone(_local_path(raw)),
-        readings=SparkReadingsTable(table, readings, sessions),
-        quarantine=LocalRowLog(_local_path(quarantine), "quarantine"),
-        engine=SparkLakeEngine(sessions),
-    )
-
-
-def _local_path(uri: str) -> Path:
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc:
-        raise UsageError(f"{uri}: is no file:///PATH, which is all that a local lake has")
-    return Path(unquote(parts.path))
 
 
 def dev_of(layout: HomeLayout) -> DevWorkspace:
