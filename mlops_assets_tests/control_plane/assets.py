@@ -207,7 +207,8 @@ class WorkspaceAssets:
         place = self._plane.resources.known(workspace)
         if kind in {"data", "models", "codes"}:
             field = FIXED[kind][0]
-            if not str(properties.get(field, "")).startswith("https://"):
+            account = f"{self._plane.backend.blob_url}/"
+            if not str(properties.get(field, "")).startswith(account):
                 assets.datastore_uri(properties.get(field, ""), place)
         if kind == "data" and properties.get("dataType") not in {
             "mltable",

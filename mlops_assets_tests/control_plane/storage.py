@@ -41,7 +41,7 @@ class Storage:
 
     def read(self, uri: str) -> dict[str, bytes]:
         """Return every blob of a file's or folder's URI, by the path below it."""
-        container, prefix = _place(uri)
+        container, prefix = self._place(uri)
         with self._container(container) as client:
             folder = prefix.rstrip("/") + "/"
             found = {
@@ -55,7 +55,7 @@ class Storage:
     def bring(self, uri: str, folder: Path) -> Path:
         """Copy a file or folder to a disk; returns where it lies there."""
         files = self.read(uri)
-        place = folder / (_place(uri)[1].rstrip("/").rsplit("/", 1)[-1] or "root")
+        place = folder / (self._place(uri)[1].rstrip("/").rsplit("/", 1)[-1] or "root")
         if len(files) == 1 and next(iter(files)) == place.name:
             folder.mkdir(parents=True, exist_ok=True)
             place.write_bytes(files[place.name])
@@ -66,11 +66,21 @@ class Storage:
 
     def take(self, folder: Path, uri: str) -> None:
         """Copy a folder of a disk to its URI, over what lies there."""
-        container, prefix = _place(uri)
+        container, prefix = self._place(uri)
         with self._container(container) as client:
             for path in sorted(each for each in folder.rglob("*") if each.is_file()):
                 name = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}"
                 client.upload_blob(name, path.read_bytes(), overwrite=True)
+
+    def _place(self, uri: str) -> tuple[str, str]:
+        """Container and path of a datastore's URI, or of an address in the account."""
+        if uri.startswith(account := f"{self._plane.backend.blob_url}/"):
+            container, _, path = uri.removeprefix(account).partition("/")
+            return container, path
+        found = re.fullmatch(DATASTORE, uri)
+        if found is None:
+            raise ValueError(f"{uri} lies on no datastore")
+        return found["name"], found["path"]
 
     @contextmanager
     def _container(self, name: str) -> Iterator[ContainerClient]:
@@ -92,10 +102,3 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-
-
-def _place(uri: str) -> tuple[str, str]:
-    found = re.fullmatch(DATASTORE, uri)
-    if found is None:
-        raise ValueError(f"{uri} lies on no datastore")
-    return found["name"], found["path"]

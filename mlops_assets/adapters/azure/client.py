@@ -134,6 +134,9 @@ class Clients:
                 **where,
                 **options,
             )
+        # It would read back each MLTable that is registered, by storage clients of its own, and ask
+        # the internet for a schema; without, it skips what we have checked. Nothing is uploaded.
+        client.data._datastore_operation = None  # noqa: SLF001
         # With a credential, each update of a deployment asks the registry, by a client of the
         # SDK's own, for a template whose name it would write to the log, and hides that it failed.
         client.batch_deployments._credentials = None  # noqa: SLF001
