@@ -152,7 +152,7 @@ class Endpoints(Protocol):
         """
 
     def differences(self) -> Sequence[str]:
-        """Where what serves is not what the live manifests say, a sentence each; nothing changes."""
+        """Where what serves is not what the live manifests say, a sentence each."""
 
     def lock(self, plant_id: str) -> AbstractContextManager[None]:
         """Hold the plant against other writers."""

@@ -1,4 +1,4 @@
-"""What every environment registry must do, the fake and the local one alike."""
+"""What every environment registry must do: the fake, the local one, Azure's dev and shared one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import EnvironmentRef
 from mlops_assets_tests.fakes.environment import FakeEnvironmentRegistry, environment
 
+AZURE = [pytest.param(place, marks=pytest.mark.azure) for place in ("azure", "azure-shared")]
 
-@pytest.fixture(params=["fake", "local"])
+
+@pytest.fixture(params=["fake", "local", *AZURE])
 def registry(request, tmp_path):
     if request.param == "fake":
-        return FakeEnvironmentRegistry()
-    return LocalEnvironmentRegistry(tmp_path / "environments")
+        yield FakeEnvironmentRegistry()
+    elif request.param == "local":
+        yield LocalEnvironmentRegistry(tmp_path / "environments")
+    else:
+        from mlops_assets_tests.fakes.azure_ml import azure_ml, environments
+
+        stored = LocalEnvironmentRegistry(tmp_path / "environments")
+        with azure_ml() as plane:
+            yield environments(plane, stored, shared=request.param == "azure-shared")
 
 
 def test_nothing_is_there_before_it_is_registered(registry):

@@ -1,4 +1,4 @@
-"""What every model registry must do, the fake and the local one alike."""
+"""What every model registry must do: the fake, the local one, Azure's dev and shared one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,20 @@ def local(home):
     return LocalModelRegistry(home / "workspaces" / "dev" / "models", home)
 
 
-@pytest.fixture(params=["fake", "local"])
+AZURE = [pytest.param(place, marks=pytest.mark.azure) for place in ("azure", "azure-shared")]
+
+
+@pytest.fixture(params=["fake", "local", *AZURE])
 def registry(request, tmp_path):
-    return FakeModelRegistry() if request.param == "fake" else local(tmp_path)
+    if request.param == "fake":
+        yield FakeModelRegistry()
+    elif request.param == "local":
+        yield local(tmp_path)
+    else:
+        from mlops_assets_tests.fakes.azure_ml import azure_ml, models
+
+        with azure_ml() as plane:
+            yield models(plane, local(tmp_path), shared=request.param == "azure-shared")
 
 
 def test_nothing_is_there_before_it_is_registered(registry):

@@ -17,11 +17,16 @@ from mlops_assets_tests.fakes.training_data import FakeTrainingDataStore
 KEY = CircuitKey("P1", "C1")
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", pytest.param("azure", marks=pytest.mark.azure)])
 def store(request, tmp_path):
-    if request.param == "fake":
-        return FakeTrainingDataStore()
-    return LocalTrainingDataStore(tmp_path / "workspaces" / "dev" / "data")
+    local = LocalTrainingDataStore(tmp_path / "workspaces" / "dev" / "data")
+    if request.param == "azure":
+        from mlops_assets_tests.fakes.azure_ml import azure_ml, training_data
+
+        with azure_ml() as plane:
+            yield training_data(plane, local)
+    else:
+        yield FakeTrainingDataStore() if request.param == "fake" else local
 
 
 def some(values=(1.0, 2.0), revision=0):

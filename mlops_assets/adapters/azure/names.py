@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.identifiers import digest_of
+from mlops_assets.domain.identifiers import IdentifierError, digest_of
 
 if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.settings.azure import AzureBackend, Container, Workspace
+    from mlops_assets.settings.azure import AzureBackend, Workspace
 
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
@@ -75,13 +75,16 @@ def training_data_name(circuit: CircuitKey) -> str:
     return f"{TRAINING_DATA}_{_joined(circuit)}"
 
 
-def datastore_uri(container: Container, path: str) -> str:
-    """Where something lies, as Azure ML names it: a container's datastore has its name.
+def home_uri(path: str) -> str:
+    """Where a path of a home lies on Azure, as Azure ML names it.
 
-    >>> datastore_uri("dev", "models/P001/C001/7")
+    >>> home_uri("workspaces/dev/models/P001/C001/7")
     'azureml://datastores/dev/paths/models/P001/C001/7'
     """
-    return f"azureml://datastores/{container}/paths/{path}"
+    container, _, rest = path.removeprefix("workspaces/").partition("/")
+    if container not in {"dev", "test", "prod", "registry"}:
+        raise IdentifierError(f"{path!r} is in no workspace, nor in the registry")
+    return f"azureml://datastores/{container}/paths/{rest}"
 
 
 def _readable(text: str) -> str:

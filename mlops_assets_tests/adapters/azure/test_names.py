@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from mlops_assets.adapters.azure.names import (
     SLOTS,
     bundle_name,
-    datastore_uri,
     deployment_name,
     endpoint_name,
+    home_uri,
     model_name,
     training_data_name,
 )
-from mlops_assets.domain.identifiers import CircuitKey
+from mlops_assets.domain.identifiers import CircuitKey, IdentifierError
 from mlops_assets.settings.azure import WORKSPACES, AzureBackend
 
 pytestmark = pytest.mark.azure
@@ -111,6 +111,18 @@ def test_a_name_stays_what_it_was_once_given():
     assert training_data_name(CircuitKey("P001", "C001")) == "sensor_training_data_P001_C001"
 
 
-def test_what_lies_in_a_container_is_named_by_its_datastore():
-    uri = datastore_uri("dev", "models/P001/C001/7")
-    assert uri == "azureml://datastores/dev/paths/models/P001/C001/7"
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("workspaces/dev/models/P1/C1/7", "azureml://datastores/dev/paths/models/P1/C1/7"),
+        ("workspaces/prod/code/1", "azureml://datastores/prod/paths/code/1"),
+        ("registry/models/P1/C1/7", "azureml://datastores/registry/paths/models/P1/C1/7"),
+    ],
+)
+def test_what_lies_in_a_container_is_named_by_its_datastore(path, uri):
+    assert home_uri(path) == uri
+
+
+def test_what_lies_elsewhere_has_no_datastore():
+    with pytest.raises(IdentifierError, match="in no workspace"):
+        home_uri("lake/raw/file.csv")

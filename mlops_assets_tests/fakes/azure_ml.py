@@ -1,0 +1,67 @@
+"""Azure ML as tests reach it: the control plane behind the SDK, as any of the roles."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from mlops_assets.adapters.azure import environment, model
+from mlops_assets.adapters.azure.client import Clients
+from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry
+from mlops_assets.adapters.azure.model import AzureModelRegistry
+from mlops_assets.adapters.azure.training_data import AzureTrainingDataStore
+from mlops_assets.settings.azure import AzureBackend
+from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+
+
+def a_backend(**changes):
+    """Settings of names alone."""
+    usual = {
+        "subscription": "00000000-0000-0000-0000-000000000001",
+        "resource_group": "rg-mlops",
+        "location": "westeurope",
+        "storage_account": "mlops",
+        "registry": "mlops-registry",
+        "workspaces": {"dev": "mlops-dev", "test": "mlops-test", "prod": "mlops-prod"},
+    }
+    return AzureBackend(**(usual | changes))
+
+
+def clients_of(plane, role):
+    """Clients of one identity, without a socket; waits take the control plane's time."""
+    return Clients(
+        plane.backend,
+        plane.identities.credential(role),
+        transport=PlaneTransport(plane),
+        polling_interval=0.01 if not hasattr(plane.clock, "elapsed") else 5.0,
+    )
+
+
+@contextmanager
+def azure_ml(backend=None, **options):
+    """A control plane with what `infra/` makes, stopped at the end."""
+    plane = ControlPlane(backend or a_backend(), **options)
+    try:
+        yield plane
+    finally:
+        plane.close()
+
+
+def training_data(plane, stored):
+    """Training data of dev, whose folders lie in ``stored``."""
+    return AzureTrainingDataStore(stored, clients_of(plane, "dev"))
+
+
+def models(plane, stored, *, shared=False):
+    """The models of dev, or of the shared registry, whose bytes lie in ``stored``."""
+    show = model.in_dev(clients_of(plane, "dev"), stored)
+    if shared:
+        show = model.in_registry(clients_of(plane, "release"), show)
+    return AzureModelRegistry(stored, show)
+
+
+def environments(plane, stored, *, shared=False):
+    """The environments of dev, or of the shared registry."""
+    show = environment.in_dev(clients_of(plane, "dev"), "polars==2.1.0 --hash=sha256:00\n")
+    if shared:
+        show = environment.in_registry(clients_of(plane, "release"), show)
+    return AzureEnvironmentRegistry(stored, show)
