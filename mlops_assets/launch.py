@@ -243,8 +243,29 @@ def dagster_home(settings: Settings) -> Path:
     path = folder / "dagster.yaml"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, files("mlops_assets").joinpath("dagster.yaml").read_bytes())
+        text = files("mlops_assets").joinpath("dagster.yaml").read_text("utf-8")
+        write_atomic(path, (text + _compute_logs(settings)).encode())
     return folder
+
+
+def _compute_logs(settings: Settings) -> str:
+    """Return where runs leave what they print: in blobs, where the backend has an account.
+
+    Dagster's own manager reaches accounts by HTTPS alone, which an emulator here does not speak.
+    """
+    backend = settings.backend
+    if backend.kind == "local" or backend.cloud.blob:
+        return ""
+    return f"""compute_logs:
+  module: dagster_azure.blob.compute_log_manager
+  class: AzureBlobComputeLogManager
+  config:
+    storage_account: {backend.storage_account}
+    container: dev
+    prefix: compute_logs
+    endpoint_suffix: {backend.cloud.storage_suffix}
+    default_azure_credential: {{}}
+"""
 
 
 def _run_on(

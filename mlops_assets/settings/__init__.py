@@ -75,7 +75,8 @@ class Settings:
 
         Config is ``HOME/config`` where that exists, else ``config`` beside us. ``$MLOPS_ENGINE`` is
         ``local`` or ``spark``, the latter on ``$MLOPS_SPARK_MASTER``. The backend is this machine,
-        or Azure where ``$MLOPS_SETTINGS`` or ``HOME/settings.yml`` says so.
+        or Azure where ``$MLOPS_SETTINGS`` or ``HOME/settings.yml`` says so, there as the one role
+        that ``$MLOPS_ROLE`` names, where it names one.
 
         Raises:
             UsageError: there is no such engine, or the settings cannot be used.
@@ -107,9 +108,11 @@ def _backend(home: Path, environ: Mapping[str, str]) -> LocalBackend | AzureBack
     from mlops_assets.settings.azure import read_azure
 
     try:
-        return read_azure(path.read_bytes(), str(path))
+        backend = read_azure(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    role = environ.get("MLOPS_ROLE")
+    return backend.as_role(role) if role else backend
 
 
 def _engine(environ: Mapping[str, str]) -> LocalEngine | SparkEngine:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from mlops_assets.domain.errors import UsageError
@@ -90,7 +90,6 @@ class DevOps:
     project: str
     repository: str
     address: str = "https://dev.azure.com"
-    address: str = "https://dev.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +115,21 @@ class AzureBackend:
         """The address of the account's blobs."""
         return self.cloud.blob or (
             f"https://{self.storage_account}.blob.{self.cloud.storage_suffix}"
+        )
+
+    def as_role(self, role: str) -> AzureBackend:
+        """Return the backend as a host sees it that has the identity of one role alone.
+
+        Raises:
+            UsageError: there is no such role, or no identity of it is named.
+        """
+        for known in ROLES:
+            if known == role and known in self.identities:
+                only = self.identities[known]
+                return replace(self, identities=dict.fromkeys(ROLES, only))
+        raise UsageError(
+            f"MLOPS_ROLE is {role!r}: identities of the settings name "
+            f"{', '.join(sorted(self.identities)) or 'none'}"
         )
 
     def table_uri(self, container: Container, name: str) -> str:

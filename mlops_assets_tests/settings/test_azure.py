@@ -1,0 +1,116 @@
+"""A settings file chooses Azure; what Azure would refuse much later is refused here, in a line."""
+
+import pytest
+import yaml
+
+from mlops_assets.domain.errors import UsageError
+from mlops_assets.settings import LocalBackend, Settings
+from mlops_assets.settings.azure import AzureBackend, Cloud, Synapse, read_azure
+
+pytestmark = pytest.mark.azure
+
+WHOLE = {
+    "backend": "azure",
+    "subscription": "00000000-0000-0000-0000-000000000001",
+    "resource_group": "rg-mlops",
+    "location": "westeurope",
+    "storage_account": "mlopslake",
+    "registry": "mlops-registry",
+    "workspaces": {"dev": "mlops-dev", "test": "mlops-test", "prod": "mlops-prod"},
+}
+
+
+def read(**changes):
+    document = {**WHOLE, **changes}
+    kept = {name: value for name, value in document.items() if value is not None}
+    return read_azure(yaml.safe_dump(kept).encode(), "settings.yml")
+
+
+def refusal(**changes):
+    with pytest.raises(UsageError) as caught:
+        read(**changes)
+    line = str(caught.value)
+    assert line.startswith("settings.yml: ")
+    assert "\n" not in line
+    return line
+
+
+def test_what_is_left_out_has_the_names_that_infra_gives():
+    backend = read()
+
+    assert backend == AzureBackend(
+        **{name: value for name, value in WHOLE.items() if name != "backend"}
+    )
+    assert backend.blob_url == "https://mlopslake.blob.core.windows.net"
+    assert (
+        backend.table_uri("lake", "readings")
+        == "abfss://lake@mlopslake.dfs.core.windows.net/readings"
+    )
+
+
+def test_parts_are_read_by_their_own_fields():
+    backend = read(synapse={"workspace": "syn", "pool": "etl", "executors": 3})
+
+    assert backend.synapse == Synapse(workspace="syn", pool="etl", executors=3)
+    assert read(cloud={"blob": "http://127.0.0.1:1/a"}).cloud == Cloud(blob="http://127.0.0.1:1/a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"subscription": None}, "subscription"),
+        ({"subscribtion": "x"}, "subscribtion is no setting; known: "),
+        ({"synapse": {"workspace": "syn"}}, "synapse: missing 1 required keyword-only argument"),
+        ({"synapse": {"workspace": "syn", "pool": "p", "size": 1}}, "synapse: size is no setting"),
+        ({"synapse": "syn"}, "synapse: is no mapping"),
+        ({"location": 3}, "location is 3, not text"),
+        ({"compute": {"dev_nodes": "4"}}, "compute: dev_nodes is '4', not a whole number"),
+        ({"storage_account": "Mlops_Lake"}, "storage_account is 'Mlops_Lake'"),
+        ({"workspaces": {"dev": "a", "test": "b"}}, "workspaces names no prod"),
+        ({"workspaces": {**WHOLE["workspaces"], "qa": "c"}}, "workspaces: qa is none of dev"),
+        ({"workspaces": ["dev"]}, "workspaces: is no mapping"),
+        ({"identities": {"root": "c"}}, "identities: root is none of etl"),
+        ({"backend": "aws"}, "backend is not azure"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_file(changes, said):
+    assert said in refusal(**changes)
+
+
+def test_what_is_no_yaml_names_its_line():
+    with pytest.raises(UsageError, match=r"^settings.yml:2: is no YAML"):
+        read_azure(b"backend: azure\n  location: [\n", "settings.yml")
+
+
+def test_a_home_is_on_azure_where_its_settings_or_the_environment_say_so(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    assert Settings.find(home, None, {}, tmp_path).backend == LocalBackend()
+
+    elsewhere = tmp_path / "elsewhere.yml"
+    elsewhere.write_text(yaml.safe_dump({**WHOLE, "location": "northeurope"}))
+    found = Settings.find(home, None, {"MLOPS_SETTINGS": str(elsewhere)}, tmp_path)
+    assert found.backend.location == "northeurope"
+
+    (home / "settings.yml").write_text(yaml.safe_dump(WHOLE))
+    assert Settings.find(home, None, {}, tmp_path).backend == read()
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"none\.yml: cannot be read: No such file"):
+        Settings.find(tmp_path, None, {"MLOPS_SETTINGS": str(tmp_path / "none.yml")}, tmp_path)
+
+
+def test_a_host_with_one_identity_is_that_role_for_everything(tmp_path):
+    settings = tmp_path / "settings.yml"
+    settings.write_text(yaml.safe_dump({**WHOLE, "identities": {"prod": "p", "dev": "d"}}))
+
+    def found(role):
+        environ = {"MLOPS_SETTINGS": str(settings), "MLOPS_ROLE": role}
+        return Settings.find(tmp_path, None, environ, tmp_path).backend.identities
+
+    assert set(found("prod").values()) == {"p"}
+    assert found("prod").keys() == {"etl", "dev", "release", "test", "prod"}
+    assert found("") == {"prod": "p", "dev": "d"}
+    with pytest.raises(UsageError, match=r"MLOPS_ROLE is 'etl': identities of the settings name"):
+        found("etl")
