@@ -9,6 +9,7 @@ even import the SDK.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -52,6 +53,8 @@ _PATIENCE = {
 }
 _POLLING_SECONDS = 5.0
 _LOCK = threading.Lock()
+# It names classes of its own, which nobody here chose, on standard error.
+logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
 _FORBIDDEN, _CONFLICT, _TOO_MANY, _SERVER_ERRORS = 403, 409, 429, 500
 
 
