@@ -8,7 +8,7 @@ import pickle
 import shutil
 from pathlib import Path
 
-from mlops_assets.adapters.local.sealed import seal
+from mlops_assets.adapters.tree.sealed import seal
 from mlops_assets.domain.evidence import document_bytes
 from mlops_assets.domain.identifiers import digest_of_files, sha256
 from mlops_assets.domain.model import MODEL_FILES

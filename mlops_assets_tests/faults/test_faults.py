@@ -37,20 +37,17 @@ CHANGING = {
 }
 # Functions that change the disk without a step of their own, and why no kill in them matters.
 WITHOUT_STEP = {
-    "alert.py:_write": "a line of what was told; the next reader drops half of one",
     "backup.py:restore": "makes a new home, of no use before its mark is gone; repeated whole",
     "config.py:create": "makes the folder of the config repository, then git commits",
     "files.py:_build_folder": "builds below a temporary name, between two steps",
-    "files.py:_remove": "takes away temporary names",
+    "files.py:remove_temporary": "takes away temporary names",
     "files.py:_write_flushed": "writes below a temporary name, between two steps",
     "files.py:locked": "makes the folder of a lock",
     "git.py:_take_away": "takes away git's own lock files",
     "home.py:begin": "makes empty folders, again when it is repeated",
     "interpreters.py:apply": "writes the request of a worker, which is gone afterwards",
     "interpreters.py:_command": "makes the folder of a file that is written whole",
-    "ledger.py:_recover": "runs again when it is repeated",
     "readings.py:_merge_once": "calls the table's own functions, which have steps",
-    "retention.py:_remove": "takes away what has a temporary name",
     "retention.py:sweep": "takes away what nobody reads, again when it is repeated",
     "row_log.py:_append_once": "calls the table's own functions, which have steps",
     "readings.py:vacuum": "calls the table's own function, which has a step",

@@ -17,7 +17,8 @@ from mlops_assets.adapters.delta.table import (
     StoredTable,
 )
 from mlops_assets.adapters.local.delta_log import DeltaLog
-from mlops_assets.adapters.local.files import locked, make_folder, read_bytes, step, write_atomic
+from mlops_assets.adapters.local.files import locked, make_folder, read_bytes, write_atomic
+from mlops_assets.adapters.tree import step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

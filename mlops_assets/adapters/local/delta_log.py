@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mlops_assets.adapters.delta.log import CommitLog
-from mlops_assets.adapters.local.files import flush_files, step
+from mlops_assets.adapters.local.files import flush_files
+from mlops_assets.adapters.tree import step
 from mlops_assets.domain.errors import TornCommitError
 
 if TYPE_CHECKING:

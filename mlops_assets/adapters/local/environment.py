@@ -1,99 +1,18 @@
-"""Environment versions as files: ``<root>/<name>/<semver>.json``, each written once."""
+"""Environment versions in a folder of this machine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.local.files import read_bytes, write_once
-from mlops_assets.adapters.local.sealed import seal, unseal
-from mlops_assets.domain.circuit import Environment, Package
-from mlops_assets.domain.errors import ModelError, RefusedError, StaleError
-from mlops_assets.domain.identifiers import EnvironmentRef, IdentifierError
+from mlops_assets.adapters.local.tree import DiskTree
+from mlops_assets.adapters.tree.environment import TreeEnvironmentRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-ENVIRONMENT_FORMAT = 1
 
+class LocalEnvironmentRegistry(TreeEnvironmentRegistry):
+    """`workspaces/dev/environments`, or `registry/environments`."""
 
-@dataclass(frozen=True, slots=True)
-class LocalEnvironmentRegistry:
-    """One registry of environments: a workspace's, or the shared one under another root."""
-
-    root: Path
-
-    def register(self, environment: Environment) -> Environment:
-        """Fix the digest of a version; other content under it is refused."""
-        existing = self.get(environment.ref)
-        if existing is None:
-            try:
-                write_once(self._path(environment.ref), seal(_document(environment)))
-            except StaleError:
-                existing = self.get(environment.ref)
-            else:
-                return environment
-        if existing is None or existing.digest != environment.digest:
-            raise RefusedError(
-                "E_ENVIRONMENT_CHANGED",
-                f"environment {environment.ref}: is registered with other content; give the new "
-                "content a new version in config/environments",
-            )
-        return existing
-
-    def get(self, ref: EnvironmentRef) -> Environment | None:
-        """One version, if registered."""
-        data = read_bytes(self._path(ref))
-        if data is None:
-            return None
-        where = f"environment {ref}"
-        document = unseal(data, where=where, expected_format=ENVIRONMENT_FORMAT)
-        try:
-            environment = _environment(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{where}: is no environment; restore it from a backup") from error
-        if environment.ref != ref:
-            raise ModelError(f"{where}: holds {environment.ref}; restore it from a backup")
-        return environment
-
-    def list(self) -> Sequence[Environment]:
-        """All versions, sorted."""
-        refs = []
-        for path in self.root.glob("*/*.json"):
-            try:
-                refs.append(EnvironmentRef.parse(f"{path.parent.name}:{path.stem}"))
-            except IdentifierError:
-                continue
-        found = [self.get(ref) for ref in sorted(refs)]
-        return [environment for environment in found if environment is not None]
-
-    def _path(self, ref: EnvironmentRef) -> Path:
-        return self.root / ref.name / f"{ref.version}.json"
-
-
-def _document(environment: Environment) -> dict[str, Any]:
-    return {
-        "format": ENVIRONMENT_FORMAT,
-        "ref": str(environment.ref),
-        "python": environment.python,
-        "packages": [
-            {"name": package.name, "version": package.version, "hashes": list(package.hashes)}
-            for package in environment.packages
-        ],
-        "summary": environment.summary,
-        "digest": environment.digest,
-    }
-
-
-def _environment(document: Mapping[str, Any]) -> Environment:
-    return Environment(
-        ref=EnvironmentRef.parse(document["ref"]),
-        python=document["python"],
-        packages=tuple(
-            Package(name=item["name"], version=item["version"], hashes=tuple(item["hashes"]))
-            for item in document["packages"]
-        ),
-        summary=document["summary"],
-        digest=document["digest"],
-    )
+    def __init__(self, root: Path) -> None:
+        super().__init__(DiskTree(root))

@@ -14,10 +14,10 @@ import itertools
 import os
 import re
 import shutil
-import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.tree import step
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 _TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
-
-
-def step(name: str, path: Path) -> None:
-    """Say that the disk is between two changes, to whoever listens to Python's audit events.
-
-    Every function that changes the disk has such a line for each moment at which a kill leaves
-    something else behind; the fault programme listens, and kills there.
-    """
-    sys.audit("mlops_assets.step", name, str(path))
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -106,6 +97,33 @@ def write_folder_once(path: Path, files: Mapping[str, bytes]) -> bool:
     return False
 
 
+def append_line(path: Path, line: bytes, at: int) -> None:
+    """Add a line to a log whose whole lines end at byte ``at``: all of it, or none.
+
+    What lies behind them is a killed writer's half line, and goes.
+
+    Raises:
+        StaleError: the log is shorter.
+    """
+    with _explained(path):
+        step("log.begun", path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            if os.fstat(descriptor).st_size < at:
+                raise StaleError(f"{path}: is shorter than it was; read it again and repeat")
+            os.ftruncate(descriptor, at)
+            try:
+                while line:
+                    line = line[os.write(descriptor, line) :]
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, at)
+                raise
+        finally:
+            os.close(descriptor)
+
+
 def read_bytes(path: Path) -> bytes | None:
     """The bytes of a file, None when there is no such file."""
     with _explained(path, "read"):
@@ -155,7 +173,7 @@ def sweep_temporary(root: Path, now: datetime, older_than: timedelta) -> int:
     for path in left:
         with suppress(FileNotFoundError):
             if path.lstat().st_mtime < limit:
-                _remove(path)
+                remove_temporary(path)
                 removed += 1
     return removed
 
@@ -220,14 +238,15 @@ def _temporary(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that is gone afterwards, whatever happened."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
-    _remove(temporary)
+    remove_temporary(temporary)
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        remove_temporary(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove_temporary(path: Path) -> None:
+    """Take away what nobody reads, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

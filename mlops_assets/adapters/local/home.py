@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.adapters.local.files import (
     flush_folder,
     read_bytes,
-    step,
     write_atomic,
     write_once,
 )
+from mlops_assets.adapters.tree import step
 from mlops_assets.domain.errors import HomeError
 from mlops_assets.domain.identifiers import canonical_json
 from mlops_assets.domain.signature import key_pair

@@ -1,44 +1,19 @@
-"""The ledger as files: `log.jsonl` that only grows, and write-once files beside it.
-
-An append writes the line, flushes it to the disk, and anchors its hash outside before it is
-acknowledged. A crash can leave a torn line (never acknowledged: removed) or a whole line without
-its anchor (anchored by the next holder of the lock). Anything else that differs is refused.
-"""
+"""The ledger in a folder of this machine."""
 
 from __future__ import annotations
 
-import os
-import re
-import threading
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlops_assets.adapters.local.files import locked, read_bytes, step, write_once
-from mlops_assets.domain.errors import DataError, RefusedError
-from mlops_assets.domain.ledger import (
-    RESTORED,
-    anchor_of,
-    anchor_problems,
-    following,
-    line_of,
-    lost_heads,
-    read_log,
-    standing_heads,
-)
+from mlops_assets.adapters.local.tree import DiskTree
+from mlops_assets.adapters.tree.ledger import TreeLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from mlops_assets.domain.release import LedgerEntry
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
-_KINDS = ("releases", "requests", "approvals", "consumed", "collected")
-
-
-class LocalLedger:
-    """The ledger of one home; ``anchor`` and ``anchored`` keep its head outside of it."""
+class LocalLedger(TreeLedger):
+    """`ledger/` of a home."""
 
     def __init__(
         self,
@@ -46,123 +21,4 @@ class LocalLedger:
         anchor: Callable[[str], None],
         anchored: Callable[[], Sequence[str]],
     ) -> None:
-        self._folder = folder
-        self._log = folder / "log.jsonl"
-        self._anchor = anchor
-        self._anchored = anchored
-        self._thread = threading.RLock()
-        self._depth = 0
-        self._known: tuple[bytes, tuple[LedgerEntry, ...]] = (b"", ())
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the ledger over a read and an append; may be nested in one process."""
-        with self._thread, ExitStack() as stack:
-            if self._depth == 0:
-                stack.enter_context(locked(self._folder / ".lock"))
-                self._recover()
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-
-    def append(self, event: str, actor: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
-        """Add one entry under the lock, fsynced and anchored before this returns."""
-        with self.lock():
-            entries = self.entries()
-            last = entries[-1] if entries else None
-            entry = following(last, event=event, actor=actor, data=data, now=now)
-            self._write(line_of(entry))
-            step("ledger.written", self._log)
-            self._anchor(anchor_of(entry))
-            step("ledger.anchored", self._log)
-        return entry
-
-    def entries(self) -> Sequence[LedgerEntry]:
-        """All entries; a broken chain is refused by name, a line in writing is not seen yet."""
-        log = read_bytes(self._log) or b""
-        return self._read(log[: log.rfind(b"\n") + 1])
-
-    def accept_loss(self, operator: str, reason: str, now: datetime) -> int:
-        """Go on from a log that ends before what was anchored, as after a restore.
-
-        The entry names each lost one by number and hash for good. Returns how many there were;
-        a log that differs from its anchors in any other way is refused as ever.
-        """
-        with self._thread, locked(self._folder / ".lock"):
-            entries = self.entries()
-            lost = lost_heads(entries, self._anchored())
-            if not lost:
-                return 0
-            data = {"lost": lost, "operator": operator, "reason": reason}
-            entry = following(entries[-1], event=RESTORED, actor=operator, data=data, now=now)
-            if problems := anchor_problems([*entries, entry], self._anchored()):
-                raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
-            self._write(line_of(entry))
-            self._anchor(anchor_of(entry))
-        return len({seq for seq, _ in lost})
-
-    def put(self, kind: str, name: str, data: bytes) -> bool:
-        """Write ``ledger/<kind>/<name>`` once; False when the same bytes were there already."""
-        return write_once(self._path(kind, name), data)
-
-    def get(self, kind: str, name: str) -> bytes | None:
-        """Read such a file."""
-        return read_bytes(self._path(kind, name))
-
-    def names(self, kind: str) -> Sequence[str]:
-        """Names under ``ledger/<kind>``, sorted."""
-        folder = self._path(kind, "any").parent
-        if not folder.is_dir():
-            return ()
-        return sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
-
-    def _read(self, log: bytes) -> tuple[LedgerEntry, ...]:
-        """Read whole lines; the same bytes are checked once."""
-        if log != self._known[0]:
-            self._known = (log, read_log(log, self._anchored))
-        return self._known[1]
-
-    def _path(self, kind: str, name: str) -> Path:
-        if kind not in _KINDS or not _NAME.fullmatch(name):
-            raise DataError(
-                f"ledger/{kind}/{name}: is not a name that the ledger keeps files under"
-            )
-        return self._folder / kind / name
-
-    def _write(self, line: bytes) -> None:
-        """Add a whole line, flushed, or none of it."""
-        step("ledger.begun", self._log)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            descriptor = os.open(self._log, flags, 0o666)
-            try:
-                before = os.fstat(descriptor).st_size
-                try:
-                    while line:
-                        line = line[os.write(descriptor, line) :]
-                    os.fsync(descriptor)
-                except OSError:
-                    os.ftruncate(descriptor, before)
-                    raise
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise DataError(
-                f"{self._log}: cannot be written: {error.strerror}; "
-                "check the disk's free space and the folder's permissions, then repeat"
-            ) from error
-
-    def _recover(self) -> None:
-        """Finish or undo what a killed append left, and refuse what no crash can leave."""
-        log = read_bytes(self._log) or b""
-        whole = log.rfind(b"\n") + 1
-        entries = self._read(log[:whole])
-        anchors = self._anchored()
-        if problems := anchor_problems(entries, anchors):
-            raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
-        if whole < len(log):
-            os.truncate(self._log, whole)
-        if entries and entries[-1].seq not in standing_heads(entries, anchors):
-            self._anchor(anchor_of(entries[-1]))
+        super().__init__(DiskTree(folder), anchor, anchored)

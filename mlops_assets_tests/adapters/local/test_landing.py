@@ -146,7 +146,7 @@ def test_links_to_folders_are_not_followed(zone, tmp_path):
 
 
 def test_confirmed_slices_are_gathered_and_still_known(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlops_assets.adapters.local.journal._ALONE", 5)
+    monkeypatch.setattr("mlops_assets.adapters.tree.journal._ALONE", 5)
     journal = LocalIngestJournal(tmp_path)
     files = [RawFile(f"{number}.csv", 1, f"{number:064}") for number in range(23)]
     for number, file in enumerate(files):

@@ -123,7 +123,7 @@ def test_a_registered_but_damaged_version_is_not_called_the_same(registry, folde
 
 
 def test_a_newer_format_names_what_to_run(registry, folder, monkeypatch):
-    from mlops_assets.adapters.local import model
+    from mlops_assets.adapters.tree import model
 
     shutil.rmtree(folder)
     monkeypatch.setattr(model, "MODEL_FORMAT", 2)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops_assets.adapters.local import retention
+from mlops_assets.adapters.local import tree
 from mlops_assets.adapters.local.readings import LocalReadingsTable
 from mlops_assets.adapters.local.retention import LocalStorage
 from mlops_assets.domain.errors import DataError
@@ -79,7 +79,7 @@ def test_a_removal_that_is_killed_leaves_a_thing_whole_or_swept_later(storage, r
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, "_remove", die)
+        patched.setattr(tree, "remove_temporary", die)
         with pytest.raises(KeyboardInterrupt):
             storage.remove(item)
     assert item.thing not in {other.thing for other in storage.items()}
