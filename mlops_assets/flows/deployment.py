@@ -28,6 +28,7 @@ from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
 from mlops_assets.domain.readings import window_end
 from mlops_assets.domain.validation import Trial, judge
 from mlops_assets.flows.forecast import by_circuit, write_files
+from mlops_assets.flows.inference import answers, confirmed
 from mlops_assets.flows.issue import known_series
 from mlops_assets.flows.ladder import Forecasting, Ladder, said
 
@@ -232,10 +233,12 @@ def validate_in_test(
         loading[circuit] = time.perf_counter() - started
     version = lake.readings.version()
     series = known_series(lake.readings, ladders, windows, version=version)
+    answered = answers(test, registry, lake.readings, deployments, days, version=version)
     verdicts: dict[CircuitKey, tuple[Verdict, ...]] = {}
     passed: dict[date, list[Issue]] = {}
     for circuit, ladder in ladders.items():
         trial = _try(ladder, series.get(circuit), windows[circuit], loading=loading[circuit])
+        trial = confirmed(trial, ladder.deployment, answered.get(circuit))
         verdicts[circuit] = judge(trial, ladder.deployment.serving, policy.gates)
         if trial.values is not None and all(verdict.passed for verdict in verdicts[circuit]):
             issue = _issue(ladder.deployment, trial.values, windows[circuit])

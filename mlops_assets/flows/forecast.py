@@ -91,7 +91,7 @@ def predict(
     models = forecasting or Forecasting.installed()
     if prod.proven is not None:
         models.proven.update(prod.proven.known())
-    for issued in lake.engine.issue(issuing, wanted):
+    for issued in (prod.batch or lake.engine).issue(issuing, wanted):
         batch.take(issued)
         if progress is not None:
             progress.advance(str(issued.circuit))

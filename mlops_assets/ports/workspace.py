@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
     from mlops_assets.domain.model import ModelRecord
     from mlops_assets.domain.training_data import TrainingData
+    from mlops_assets.ports.engine import BatchEngine
 
 
 class TrainingDataStore(Protocol):
@@ -233,10 +234,11 @@ class ServingWorkspace:
     """Test or prod: endpoints and what they predicted. Nothing here can train.
 
     Without ``proven`` every process asks every model for its golden forecast, without ``models``
-    each is read from the registry.
+    each is read from the registry. ``batch`` is there where the endpoints apply models themselves.
     """
 
     endpoints: Endpoints
     predictions: PredictionFiles
     proven: ProvenModels | None = None
     models: PlantModels | None = None
+    batch: BatchEngine | None = None
