@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_assets.domain.slice import SliceOrder
 from mlops_assets.flows.readings import slice_id_of
-from mlops_assets.slice_job import Order, done_of, main, order_bytes
+from mlops_assets.slice_job import done_of, main, order_bytes
+from mlops_assets.slice_job import order_of as read_order
 from mlops_assets_tests.engines.spark.lakes import (
     NOW,
     a_lake_on,
@@ -31,11 +33,14 @@ def words(root, order):
 
 def order_of(lake, config):
     files = lake.landing.files()
-    return Order(slice_id=slice_id_of(files), files=files, config=config, now=NOW)
+    return SliceOrder(slice_id=slice_id_of(files), files=tuple(files), config=config, now=NOW)
 
 
-@pytest.mark.spark
-def test_a_job_leaves_what_ingest_leaves_and_tells_it_again_when_repeated(spark, tmp_path):
+@pytest.mark.parametrize("engine", ["polars", pytest.param("spark", marks=pytest.mark.spark)])
+def test_a_job_leaves_what_ingest_leaves_and_tells_it_again_when_repeated(
+    engine, request, tmp_path
+):
+    spark = request.getfixturevalue("spark") if engine == "spark" else None
     config, files = company(), odd_files(0)
     here = a_lake_on(tmp_path / "here", "polars")
     report = ingested(here, config, files)
@@ -43,14 +48,15 @@ def test_a_job_leaves_what_ingest_leaves_and_tells_it_again_when_repeated(spark,
     for name, data in files.items():
         lake.landing.put(name, data)
     arguments = words(tmp_path / "there", order_bytes(order_of(lake, config)))
+    arguments += ["--engine", engine]
     assert main(arguments, spark) == 0
-    first = done_of((tmp_path / "there" / "outcome").read_bytes())
+    first = done_of((tmp_path / "there" / "outcome").read_bytes(), "outcome")
     assert first.merged.inserted == report.rows_inserted
     assert {fact.path for fact in first.facts if fact.refused} == set(report.refused)
     assert state(lake) == state(here)
     version = lake.readings.version()
     assert main(arguments, spark) == 0
-    again = done_of((tmp_path / "there" / "outcome").read_bytes())
+    again = done_of((tmp_path / "there" / "outcome").read_bytes(), "outcome")
     assert (again.merged.inserted, again.merged.delta_version) == (
         first.merged.inserted,
         first.merged.delta_version,
@@ -60,12 +66,10 @@ def test_a_job_leaves_what_ingest_leaves_and_tells_it_again_when_repeated(spark,
 
 
 def test_an_order_arrives_whole(tmp_path):
-    from mlops_assets.engines.wire import decode
-
     lake = a_lake_on(tmp_path, "polars")
     lake.landing.put("a.csv", b"x")
     order = order_of(lake, company())
-    assert Order(**decode(order_bytes(order))) == order
+    assert read_order(order_bytes(order), "here") == order
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path, capsys):
@@ -79,4 +83,4 @@ def test_what_cannot_be_done_is_one_line(tmp_path, capsys):
     words(tmp_path, order_bytes(order_of(lake, company())))
     arguments[1] = "abfss://lake@account.example/raw"
     assert main(arguments) == 1
-    assert "is no file:///PATH" in capsys.readouterr().err
+    assert "is neither file:///PATH nor abfss://" in capsys.readouterr().err

@@ -16,7 +16,26 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from mlops_assets.domain.addition import Addition, SliceRecord
+    from mlops_assets.domain.circuit import Config
+    from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.stamps import DateOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceOrder:
+    """All that another machine must know to do a slice by the same rules.
+
+    ``addition`` says what of the files is read again, and ``history`` what was merged before it;
+    without one the files are new.
+    """
+
+    slice_id: str
+    files: tuple[RawFile, ...]
+    config: Config
+    now: datetime
+    addition: Addition | None = None
+    history: tuple[SliceRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

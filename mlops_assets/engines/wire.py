@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_assets.domain import circuit, contract, identifiers, source
+from mlops_assets.domain.addition import Addition, SliceRecord, Then
 from mlops_assets.domain.deployment import Deployment
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.evaluation import Backtest, Metrics
@@ -22,7 +23,7 @@ from mlops_assets.domain.forecast import Issue, Issued
 from mlops_assets.domain.manifest import Serving
 from mlops_assets.domain.model import CandidateScore, FitJob, FitResult, ForecastValues
 from mlops_assets.domain.readings import RawFile, Series
-from mlops_assets.domain.slice import FileFact, Part
+from mlops_assets.domain.slice import FileFact, Part, SliceOrder
 from mlops_assets.domain.warm_start import Learned, WarmStart
 from mlops_assets.ports import MergeResult
 from mlops_assets.settings import azure
@@ -41,6 +42,7 @@ _CLASSES: Mapping[str, type[Any]] = {
     for each in (
         *(Backtest, CandidateScore, Deployment, FileFact, FitJob, FitResult, ForecastValues),
         *(Issue, Issued, Learned, MergeResult, Metrics, Part, RawFile, Series, Serving, WarmStart),
+        *(Addition, SliceOrder, SliceRecord, Then),
     )
 }
 

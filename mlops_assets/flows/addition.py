@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.domain.addition import (
     Catalogue,
     addition_of,
+    known_entries,
     missed,
     rows_again,
     with_cells,
@@ -21,7 +22,7 @@ from mlops_assets.domain.arrivals import fixed_schema, last_arrivals
 from mlops_assets.domain.quarantine_log import still_unknown
 from mlops_assets.domain.readings import KEY
 from mlops_assets.domain.source import HISTORIAN
-from mlops_assets.flows.arrival import entries_of, proved_order, table_rows
+from mlops_assets.flows.arrival import Arrival, entries_of, proved_order, table_rows
 from mlops_assets.flows.contract import before_slice, judge, log_around
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from mlops_assets.domain.addition import Addition, SliceRecord
     from mlops_assets.domain.circuit import Config
     from mlops_assets.domain.readings import IngestReport, RawFile
-    from mlops_assets.domain.slice import FileFact, Part
+    from mlops_assets.domain.slice import FileFact, Part, SliceOrder
     from mlops_assets.domain.stamps import DateOrder
-    from mlops_assets.flows.arrival import Arrival
-    from mlops_assets.ports import Lake, LandingZone
+    from mlops_assets.flows.arrival import Before
+    from mlops_assets.ports import Lake, LandingZone, RowLog, SliceRules
 
 
 def as_known(lake: Lake, config: Config) -> Config:
@@ -98,6 +99,22 @@ def take_up(
     if wanted != said:
         lake.journal.know(wanted)
     return report
+
+
+def known_again(quarantine: RowLog, addition: Addition) -> pl.DataFrame:
+    """Return what the quarantine learns of the rows that an addition reads again."""
+    log = quarantine.read(addition.circuits)
+    return known_entries(addition, still_unknown(log.filter(log["slice"] != addition.slice_id)))
+
+
+def rules_of(order: SliceOrder, before: Before, zone: LandingZone) -> SliceRules:
+    """Return the rules that an order was made of, over the lake that is here."""
+    rules = Arrival(
+        config=order.config, before=before, zone=zone, now=order.now, slice_id=order.slice_id
+    )
+    if order.addition is None:
+        return rules
+    return Again(rules=rules, addition=order.addition, history=order.history)
 
 
 def _first(lake: Lake, config: Config) -> Catalogue:
@@ -171,6 +188,10 @@ class Again:
     def settle(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Part]:
         """Judge the rows of added circuits like any, or fill features into those that are there."""
         return self._fill(rows) if self.addition.features else self.rules.settle(rows)
+
+    def order(self, files: Sequence[RawFile]) -> SliceOrder:
+        """Return what another machine must know to do these files by the same rules."""
+        return replace(self.rules.order(files), addition=self.addition, history=self.history)
 
     def _until(self, slice_id: str) -> list[RawFile]:
         """Return the files of the slices up to one."""

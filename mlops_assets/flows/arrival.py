@@ -15,7 +15,7 @@ from mlops_assets.domain.declared import parse_declared
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.raw_file import RawFileError, parse
 from mlops_assets.domain.readings import KEY, feature_columns
-from mlops_assets.domain.slice import FileFact, Part
+from mlops_assets.domain.slice import FileFact, Part, SliceOrder
 from mlops_assets.flows.contract import judge, settle
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ class Arrival:
             days=tuple(entering["date"].unique().sort().to_list()),
             newest=newest,  # type: ignore[arg-type]  # a moment: the column is of moments
             features=tuple(feature_columns(entering.columns)),
+        )
+
+    def order(self, files: Sequence[RawFile]) -> SliceOrder:
+        """Return what another machine must know to do these files by the same rules."""
+        return SliceOrder(
+            slice_id=self.slice_id, files=tuple(files), config=self.config, now=self.now
         )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.domain.addition import known_entries
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.freshness import (
     KEYS_CHECKED,
@@ -24,9 +23,8 @@ from mlops_assets.domain.freshness import (
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.merging import restatements
-from mlops_assets.domain.quarantine_log import still_unknown
 from mlops_assets.domain.readings import KEY, IngestReport
-from mlops_assets.flows.addition import Again, Zones, as_known, take_up
+from mlops_assets.flows.addition import Again, Zones, as_known, known_again, take_up
 from mlops_assets.flows.arrival import Arrival, Before, entries_of, quarantine_entries
 from mlops_assets.flows.circuit_readings import circuit_readings, restated
 from mlops_assets.flows.historian import WithDrawings, draw
@@ -206,10 +204,9 @@ class _Etl:
             history=tuple(self.lake.journal.history()),
         )
         files = [then.file for then in addition.files]
-        log = self.lake.quarantine.read(addition.circuits)
-        unknown = still_unknown(log.filter(log["slice"] != slice_id))
+        known = known_again(self.lake.quarantine, addition)
         with self.lake.engine.arrive(rules, files, self._heard) as arrived:
-            report = self._store(slice_id, files, arrived, known_entries(addition, unknown))
+            report = self._store(slice_id, files, arrived, known)
         return replace(report, added=addition.names)
 
     def say(self, line: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.model import FitJob, FitResult
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.rollout import Applied, ApplyJob
-    from mlops_assets.domain.slice import FileFact, Part
+    from mlops_assets.domain.slice import FileFact, Part, SliceOrder
     from mlops_assets.domain.stamps import DateOrder
     from mlops_assets.ports.lake import MergeResult, ReadingsTable
 
@@ -37,6 +37,9 @@ class SliceRules(Protocol):
 
     def settle(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Part]:
         """Judge all rows of some circuits in the order of files and rows."""
+
+    def order(self, files: Sequence[RawFile]) -> SliceOrder:
+        """What another machine must know to do these files by the same rules."""
 
 
 class Arrived(Protocol):

@@ -75,6 +75,25 @@ class RemoteFits(RemoteWork, Protocol):
         """
 
 
+class RemoteSlices(RemoteWork, Protocol):
+    """Slices of the ETL on a cluster."""
+
+    def submit(self, name: str, *, order: str, outcome: str) -> str:
+        """Order one slice; a name that was ordered before is left as it is.
+
+        Args:
+            name: its name, for good.
+            order: URI of the file that says what to do.
+            outcome: URI of the file that gets what came of it.
+
+        Returns:
+            The name that it got.
+        """
+
+    def log(self, name: str) -> str:
+        """What the cluster said of it, for people; empty where it says nothing any more."""
+
+
 class RemoteScoring(RemoteWork, Protocol):
     """Deployments on other machines that apply models."""
 

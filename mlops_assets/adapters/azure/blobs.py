@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from azure.core.credentials import TokenCredential
+
     from mlops_assets.settings.azure import AzureBackend, Container, Role
 
 # A block of an append blob, and how many it takes before a new one is begun; Azure's own limit is
@@ -273,12 +275,13 @@ def open_blobs(
     prefix: str = "",
     *,
     environ: Mapping[str, str],
+    credential: TokenCredential | None = None,
 ) -> Blobs:
-    """Return the blobs of a container as a role reaches them."""
+    """Return the blobs of a container as a role, or who ``credential`` says, reaches them."""
     client = ContainerClient(
         backend.blob_url,
         container,
-        credential=storage_credential(backend, role, environ),
+        credential=credential or storage_credential(backend, role, environ),
         retry_policy=ExponentialRetry(
             initial_backoff=1, increment_base=2, retry_total=5, random_jitter_range=1
         ),

@@ -103,7 +103,7 @@ class BlobTable(StoredTable):
         self._looked_with: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as the table's name alone: whoever arrives asks for an identity of its own."""
+        """Travel as the table's name: who arrives asks for an identity, or has one that travels."""
         if self._again is None:
             raise TypeError(f"{self.place}: was opened for this process alone")
         return self._again, ()
@@ -181,13 +181,14 @@ def open_table(
     name: str,
     *,
     environ: Mapping[str, str] = os.environ,
+    credential: TokenCredential | None = None,
 ) -> BlobTable:
-    """Return a table of a container as a role reaches it."""
-    access = TableAccess(backend, storage_credential(backend, role, environ))
+    """Return a table of a container as a role, or who ``credential`` says, reaches it."""
+    access = TableAccess(backend, credential or storage_credential(backend, role, environ))
     return BlobTable(
         backend.table_uri(container, name),
-        open_blobs(backend, role, container, environ=environ),
+        open_blobs(backend, role, container, environ=environ, credential=credential),
         name,
         access.options,
-        again=partial(open_table, backend, role, container, name),
+        again=partial(open_table, backend, role, container, name, credential=credential),
     )

@@ -1,0 +1,215 @@
+"""The parts of a lake that a slice's job needs, by their addresses, as the job itself reaches them.
+
+A job on a Synapse pool knows nothing but addresses, and the pool is who hands it tokens. Its
+executors have no pool to ask: to them the driver's token of the moment travels along, which the
+service accepts for about an hour.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
+
+from mlops_assets.adapters.azure.blobs import open_blobs
+from mlops_assets.adapters.azure.delta import open_table
+from mlops_assets.adapters.delta.readings import DeltaReadingsTable
+from mlops_assets.adapters.delta.row_log import DeltaRowLog
+from mlops_assets.domain.errors import DataError, UsageError
+from mlops_assets.domain.readings import RawFile
+from mlops_assets.settings.azure import CONTAINERS, AzureBackend, Cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azure.core.credentials import TokenCredential
+
+    from mlops_assets.adapters.azure.blobs import Blobs
+    from mlops_assets.settings.azure import Container
+
+_POOL = "notebookutils"
+_ADDRESS = re.compile(
+    r"abfss://(?P<container>[a-z0-9-]+)@(?P<account>[a-z0-9]+)\.dfs\.(?P<suffix>[a-z0-9.:]+)"
+    r"/(?P<path>[^?#]*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A token that another process lent; when it ends, whoever has it ends too."""
+
+    token: str
+    expires_on: int
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:  # noqa: ANN401 the SDK's
+        """The token, whatever it is for."""
+        return AccessToken(self.token, self.expires_on)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCredential:
+    """Who a job on a pool is, as the pool says. ``ask`` asks it for a token by what it is for."""
+
+    ask: Callable[[str], str]
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:  # noqa: ANN401 the SDK's
+        """A token for the storage account."""
+        try:
+            token = self.ask("Storage")
+        except Exception as error:
+            line = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            raise ClientAuthenticationError(f"the pool gives no token: {line[0]}") from error
+        return AccessToken(token, _end_of(token))
+
+    def __reduce__(self) -> tuple[type[Lent], tuple[str, int]]:
+        """Travel as a token of the moment."""
+        lent = self.get_token()
+        return Lent, (lent.token, lent.expires_on)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Something in a container, by its address; it travels."""
+
+    address: str
+    backend: AzureBackend
+    container: Container
+    path: str
+    credential: TokenCredential | None
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The blobs of its container."""
+        return open_blobs(
+            self.backend, "etl", self.container, environ=os.environ, credential=self.credential
+        )
+
+    def __reduce__(self) -> tuple[type[Place], tuple[Any, ...]]:
+        """Travel without what was opened."""
+        told = (self.address, self.backend, self.container, self.path, self.credential)
+        return Place, told
+
+    def read(self) -> bytes:
+        """The bytes of a file; DataError when there is none."""
+        data = self.blobs.get(self.path)
+        if data is None:
+            raise DataError(f"{self.address}: no such file; whoever ordered this writes it first")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Replace a file, or make it."""
+        self.blobs.put(self.path, data)
+
+    def readings(self) -> DeltaReadingsTable:
+        """The readings table here."""
+        return DeltaReadingsTable(self._table())
+
+    def quarantine(self) -> DeltaRowLog:
+        """The quarantine here."""
+        return DeltaRowLog(self._table(), "quarantine")
+
+    def _table(self) -> Any:  # noqa: ANN401
+        return open_table(
+            self.backend, "etl", self.container, self.path, credential=self.credential
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SentFiles:
+    """Raw files below a place, as a job reads them."""
+
+    place: Place
+    _known: dict[str, RawFile] = field(default_factory=dict, compare=False)
+
+    def files(self) -> tuple[RawFile, ...]:
+        """Every file, sorted by path."""
+        names = [blob.name for blob in self._blobs().list()]
+        seen = [name for name in names if not any(part[:1] in "._" for part in name.split("/"))]
+        return tuple(self._described(name) for name in seen)
+
+    def read(self, file: RawFile) -> bytes:
+        """The bytes; DataError when they are no longer those of ``file``."""
+        data = self._blobs().get(file.path)
+        if data is None:
+            raise DataError(f"{file.path}: is no longer in the landing zone; put it back")
+        if _described(file.path, data) != file:
+            raise DataError(f"{file.path}: changed while it was read; run ingest again")
+        return data
+
+    def put(self, path: str, data: bytes) -> RawFile:
+        """Nothing: a job sends no files."""
+        raise DataError(f"{path}: a job of a slice only reads raw files; send {len(data)} bytes "
+                        "to the landing zone itself")  # fmt: skip
+
+    def _described(self, name: str) -> RawFile:
+        if name not in self._known:
+            self._known[name] = _described(name, self._blobs().get(name) or b"")
+        return self._known[name]
+
+    def _blobs(self) -> Blobs:
+        return self.place.blobs.inside(self.place.path)
+
+
+def place_of(address: str, blob: str = "") -> Place:
+    """Return what an ``abfss://`` address names.
+
+    Args:
+        address: of a file, a folder or a table.
+        blob: where an emulator of its account answers.
+
+    Raises:
+        UsageError: it is no such address, or of no container of a lake.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None or found["container"] not in CONTAINERS:
+        raise UsageError(
+            f"{address}: is no abfss://CONTAINER@ACCOUNT.dfs.SUFFIX/PATH in one of the containers "
+            f"{', '.join(CONTAINERS)}"
+        )
+    backend = AzureBackend(
+        # A job has no resource manager to ask: an account is all that it knows.
+        subscription="",
+        resource_group="",
+        location="",
+        storage_account=found["account"],
+        registry="",
+        workspaces={},
+        cloud=Cloud(blob=blob, storage_suffix=found["suffix"]),
+    )
+    container = cast("Container", found["container"])
+    credential = None if blob else _pool()
+    return Place(address, backend, container, found["path"].strip("/"), credential)
+
+
+def _pool() -> TokenCredential | None:
+    """Who the pool says that this job is; None where there is no pool."""
+    if find_spec(_POOL) is None:
+        return None
+    return PoolCredential(partial(_asked, _POOL))
+
+
+def _asked(pool: str, audience: str) -> str:
+    return str(import_module(pool).mssparkutils.credentials.getToken(audience))
+
+
+def _end_of(token: str) -> int:
+    """When a token ends, in seconds since 1970; at once where it does not say."""
+    try:
+        claims = token.split(".")[1]
+        return int(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _described(path: str, data: bytes) -> RawFile:
+    return RawFile(path, len(data), hashlib.sha256(data).hexdigest())
