@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.forecasters.window import Window
 
 Method = Single | Median | Weighted
+_NO_MODEL = "no model able to be fitted"
 
 
 def fit_method(
@@ -83,6 +84,7 @@ def fit_single(
 
 
 def _fit_single(label: str, window: Window, variant: str | None) -> Single:
+    failure: Exception | None = None
     name, settings = settings_of(label)
     if isinstance(settings, SeasonalNaiveSettings):
         return SeasonalNaive(max(1, settings.season_hours * window.day // 24))
@@ -90,8 +92,18 @@ def _fit_single(label: str, window: Window, variant: str | None) -> Single:
         return ColdStart(window.day)
     if isinstance(settings, RidgeSettings):
         return Ridge.fit(settings, window)
-    try:
-        return Structured.fit(name, settings, window, variant)
-    except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from error
+    # A known form that does not fit newer readings is chosen anew.
+    for form in dict.fromkeys((variant, None)):
+        try:
+            return Structured.fit(name, settings, window, form)
+        except ModelError:
+            raise
+        except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
+            failure = error
+        except Exception as error:
+            # The library has no class of its own for it.
+            if str(error) != _NO_MODEL:
+                raise
+            failure = error
+    text = " ".join(str(failure).split()) or type(failure).__name__
+    raise ModelError(f"{name}: cannot be fitted to these readings ({text})") from failure
