@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.quota import Quota, Serves
 
 Role = Literal["etl", "dev", "release", "test", "prod"]
 Workspace = Literal["dev", "test", "prod"]
@@ -94,7 +95,11 @@ class DevOps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureBackend:
-    """The names of everything that `infra/` makes."""
+    """The names of everything that `infra/` makes.
+
+    ``serves`` says what one deployment of a batch endpoint serves, ``quota`` what the region allows
+    of them: Azure's own numbers, unless a support request raised them.
+    """
 
     subscription: str
     resource_group: str
@@ -103,6 +108,8 @@ class AzureBackend:
     registry: str
     workspaces: Mapping[Workspace, str]
     compute: Compute = field(default_factory=Compute)
+    serves: Serves = "circuit"
+    quota: Quota = field(default_factory=Quota)
     identities: Mapping[Role, str] = field(default_factory=dict)
     synapse: Synapse | None = None
     monitor: Monitor | None = None
@@ -163,6 +170,7 @@ def _made(kind: type[Any], given: object, where: str, known: set[str] | None = N
     """Return a dataclass from a mapping of its fields, nested ones made likewise."""
     nested: dict[str, type[Any]] = {
         "compute": Compute,
+        "quota": Quota,
         "synapse": Synapse,
         "monitor": Monitor,
         "devops": DevOps,
@@ -210,6 +218,8 @@ def _checked(backend: AzureBackend, where: str) -> AzureBackend:
     ):
         if odd := sorted(given - set(known)):
             raise UsageError(f"{where}: {name}: {odd[0]} is none of {', '.join(known)}")
+    if backend.serves not in (known := get_args(Serves)):
+        raise UsageError(f"{where}: serves is {backend.serves!r}, none of {', '.join(known)}")
     if not re.fullmatch(r"[a-z0-9]{3,24}", backend.storage_account):
         raise UsageError(
             f"{where}: storage_account is {backend.storage_account!r}: 3 to 24 small letters and "

@@ -17,11 +17,23 @@ from mlops_assets_tests.fakes.deployment import FakeEndpoints, a_serving, an_ent
 CIRCUIT = CircuitKey("P1", "C1")
 
 
-@pytest.fixture(params=["fake", "local"])
+AZURE = [pytest.param(place, marks=pytest.mark.azure) for place in ("azure", "azure-plant")]
+
+
+@pytest.fixture(params=["fake", "local", *AZURE])
 def endpoints(request, tmp_path):
-    if request.param == "fake":
-        return FakeEndpoints()
-    return LocalEndpoints(tmp_path / "workspaces" / "prod" / "endpoints")
+    local = LocalEndpoints(tmp_path / "workspaces" / "prod" / "endpoints")
+    if request.param.startswith("azure"):
+        from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, stock
+        from mlops_assets_tests.fakes.azure_ml import endpoints as azure_endpoints
+
+        serves = "plant" if request.param == "azure-plant" else "circuit"
+        with azure_ml(a_backend(serves=serves)) as plane:
+            circuits = [CircuitKey("P1", f"C{number}") for number in range(1, 9)]
+            stock(plane, [*circuits, CircuitKey("P2", "C1"), CircuitKey("P10", "C1")])
+            yield azure_endpoints(plane, local)
+    else:
+        yield FakeEndpoints() if request.param == "fake" else local
 
 
 def a_deployment(circuit=CIRCUIT, *, version=1, release="r-" + "1" * 12):
@@ -115,20 +127,22 @@ def test_the_lock_may_be_held_over_a_swap(endpoints):
 
 def test_of_many_writers_that_saw_the_same_state_exactly_one_wins(endpoints):
     seen, outcomes = endpoints.live("P1"), []
+    changes = [a_deployment(CircuitKey("P1", f"C{number}")) for number in range(1, 9)]
+    ready(endpoints, *changes)
 
-    def write(version):
-        wanted = seen.with_changes({CIRCUIT: a_deployment(version=version)})
+    def write(change):
+        wanted = seen.with_changes({change.circuit: change})
         try:
             endpoints.swap(seen, wanted)
         except StaleError:
             outcomes.append(None)
         else:
-            outcomes.append(version)
+            outcomes.append(change)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 9)]
+    threads = [threading.Thread(target=write, args=(change,)) for change in changes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     (winner,) = [outcome for outcome in outcomes if outcome is not None]
-    assert endpoints.live("P1").of(CIRCUIT).model_version == winner
+    assert list(endpoints.live("P1").live.values()) == [winner]

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 from mlops_assets.adapters.azure import environment, model
 from mlops_assets.adapters.azure.client import Clients
+from mlops_assets.adapters.azure.deployment import AzureEndpoints
+from mlops_assets.adapters.azure.endpoint import BatchEndpoints
 from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry
 from mlops_assets.adapters.azure.model import AzureModelRegistry
+from mlops_assets.adapters.azure.names import model_name
 from mlops_assets.adapters.azure.training_data import AzureTrainingDataStore
 from mlops_assets.settings.azure import AzureBackend
-from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport, VirtualClock
 
 
 def a_backend(**changes):
@@ -32,13 +35,14 @@ def clients_of(plane, role):
         plane.backend,
         plane.identities.credential(role),
         transport=PlaneTransport(plane),
-        polling_interval=0.01 if not hasattr(plane.clock, "elapsed") else 5.0,
+        polling_interval=5.0,
     )
 
 
 @contextmanager
 def azure_ml(backend=None, **options):
-    """A control plane with what `infra/` makes, stopped at the end."""
+    """A control plane with what `infra/` makes, stopped at the end; waits pass at once."""
+    options.setdefault("clock", VirtualClock())
     plane = ControlPlane(backend or a_backend(), **options)
     try:
         yield plane
@@ -65,3 +69,23 @@ def environments(plane, stored, *, shared=False):
     if shared:
         show = environment.in_registry(clients_of(plane, "release"), show)
     return AzureEnvironmentRegistry(stored, show)
+
+
+def stock(plane, circuits, versions=(1, 2, 3, 4, 5)):
+    """Put models and the usual environment into the shared registry, as releases before did."""
+    for circuit in circuits:
+        for version in versions:
+            uri = f"azureml://datastores/registry/paths/models/{circuit}/{version}"
+            properties = {"modelType": "custom_model", "modelUri": uri}
+            plane.registry.assets.put("models", model_name(circuit), str(version), properties)
+    plane.registry.assets.put("environments", "forecasting", "1.0.0", {"image": "ubuntu"})
+
+
+def endpoints(plane, stored, workspace="prod"):
+    """The endpoints of a serving workspace, whose live manifests lie in ``stored``."""
+    clients = clients_of(plane, workspace)
+    code = f"{plane.arm_id(plane.backend.workspaces[workspace])}/codes/score/versions/1"
+    place = plane.assets.of(plane.backend.workspaces[workspace])
+    place.put("codes", "score", "1", {"codeUri": "https://mlops.example/prod/code/1"})
+    azure = BatchEndpoints(clients, workspace, lambda: code, plane.clock.sleep)
+    return AzureEndpoints(stored, azure, plane.backend, workspace, now=plane.clock.now)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from mlops_assets.domain.identifiers import IdentifierError, digest_of
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.identifiers import CircuitKey, EnvironmentRef
     from mlops_assets.settings.azure import AzureBackend, Workspace
 
 Slot = Literal["a", "b"]
@@ -55,9 +55,13 @@ def deployment_name(circuit: CircuitKey, slot: Slot) -> str:
     return f"circuit-{_readable(circuit.circuit_id)}-{_digest(circuit.circuit_id)}-{slot}"
 
 
-def bundle_name(slot: Slot) -> str:
-    """One of the deployments that serve a whole plant."""
-    return f"plant-{slot}"
+def bundle_name(environment_digest: str) -> str:
+    """The deployment that serves a whole plant in one environment.
+
+    >>> bundle_name("0e2a3f21" + 56 * "0")
+    'plant-0e2a3f21'
+    """
+    return f"plant-{environment_digest[:_DIGEST]}"
 
 
 def model_name(circuit: CircuitKey) -> str:
@@ -68,6 +72,18 @@ def model_name(circuit: CircuitKey) -> str:
     'sensor_model_P001_C001'
     """
     return f"{MODEL}_{_joined(circuit)}"
+
+
+def registered_model(backend: AzureBackend, circuit: CircuitKey, version: int) -> str:
+    """A model version of the shared registry, as deployments name it."""
+    registry = f"azureml://registries/{backend.registry}"
+    return f"{registry}/models/{model_name(circuit)}/versions/{version}"
+
+
+def registered_environment(backend: AzureBackend, ref: EnvironmentRef) -> str:
+    """An environment version of the shared registry, as deployments name it."""
+    registry = f"azureml://registries/{backend.registry}"
+    return f"{registry}/environments/{ref.name}/versions/{ref.version}"
 
 
 def training_data_name(circuit: CircuitKey) -> str:
