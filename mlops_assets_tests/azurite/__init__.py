@@ -16,6 +16,7 @@ import time
 from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from azure.storage.blob import BlobServiceClient
 
 from mlops_assets.adapters.azure.blobs import Blobs
 from mlops_assets.adapters.azure.identity import STORAGE_KEY
+from mlops_assets.adapters.azure.tree import BlobTree
 from mlops_assets.settings.azure import CONTAINERS, AzureBackend, Cloud
 
 ACCOUNTS = 500
@@ -70,11 +72,28 @@ class Account:
 
 @dataclass(frozen=True)
 class Azurite:
-    """A running server; ``account()`` is fresh each time."""
+    """A running server; ``account()`` is fresh each time, and so is every ``tree()``."""
 
     port: int
     pid: int
     _numbers: itertools.count = field(default_factory=itertools.count)
+
+    @cached_property
+    def shared(self):
+        """The account of tests that need no more than a prefix of their own."""
+        return self.account()
+
+    def blobs(self):
+        """Blobs below a prefix of their own."""
+        return self._container.inside(f"{next(self._numbers)}")
+
+    def tree(self, home="somewhere"):
+        """A tree of its own, which is ``home`` to a layout."""
+        return BlobTree(self.blobs(), home)
+
+    @cached_property
+    def _container(self):
+        return self.shared.blobs("dev")
 
     def account(self):
         name = f"mlops{next(self._numbers):03d}"
@@ -96,7 +115,7 @@ def program():
 @contextmanager
 def running():
     """Start a server on a free port, and stop it with all that it holds."""
-    script, port = program(), _free_port()
+    script, port = program(), free_port()
     keys = ";".join(f"mlops{number:03d}:{_KEY}" for number in range(ACCOUNTS))
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -108,7 +127,7 @@ def running():
             env=os.environ | {"AZURITE_ACCOUNTS": keys},
         )  # fmt: skip
         try:
-            _await(port, process, log)
+            awaited(port, process, log)
             yield Azurite(port, process.pid)
         finally:
             process.terminate()
@@ -120,7 +139,7 @@ def running():
                 process.wait(_SECONDS)
 
 
-def _await(port, process, log):
+def awaited(port, process, log):
     for _ in range(_SECONDS * 20):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -134,7 +153,7 @@ def _await(port, process, log):
     raise AssertionError(log.read().decode(errors="replace"))
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that signs itself, for an hour of tests."""
+"""A certificate for this machine that signs itself, for an hour of tests."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _LIFE = timedelta(days=1)
 
 
-def written(folder: Path) -> tuple[Path, Path]:
-    """Write a new key and its certificate; returns where the certificate and the key lie."""
+def written(folder: Path, *hosts: str) -> tuple[Path, Path]:
+    """Write a new key and its certificate; returns where the certificate and the key lie.
+
+    ``hosts`` are names that it is for beside the address.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the control plane of the tests")])
     now = datetime.now(UTC)
@@ -31,7 +34,12 @@ def written(folder: Path) -> tuple[Path, Path]:
         .not_valid_before(now - _LIFE)
         .not_valid_after(now + _LIFE)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName(
+                [
+                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                    *(x509.DNSName(host) for host in hosts),
+                ]
+            ),
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
