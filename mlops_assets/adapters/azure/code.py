@@ -8,6 +8,7 @@ their path: what their environment holds of us, if anything, does not count.
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 from azure.ai.ml.entities._assets._artifacts.code import Code
 
 import mlops_assets
+from mlops_assets.adapters.azure.client import explained
 from mlops_assets.domain.identifiers import digest_of_files
 
 if TYPE_CHECKING:
     from mlops_assets.adapters.azure.blobs import Blobs
-    from mlops_assets.settings.azure import AzureBackend
+    from mlops_assets.adapters.azure.client import Clients
+    from mlops_assets.settings.azure import Workspace
 
 ARCHIVE = "mlops_assets.zip"
 SCORING_SCRIPT = "score.py"
@@ -52,11 +55,39 @@ def code_files() -> dict[str, bytes]:
     return {ARCHIVE: target.getvalue(), SCORING_SCRIPT: _SCRIPT.encode()}
 
 
-def stage_code(backend: AzureBackend, blobs: Blobs) -> Code:
-    """Return the code asset, its files written once below ``blobs``; the SDK uploads nothing."""
-    files = code_files()
-    digest = digest_of_files(files)[:16]
-    for name, data in sorted(files.items()):
-        blobs.put_if_absent(f"{digest}/{name}", data)
-    path = f"{backend.blob_url}/{blobs.container}/{blobs.path(digest)}"
-    return Code(name=f"mlops-assets-{digest}", version="1", path=path)
+class CodeAsset:
+    """The asset in one workspace, made when it is first wanted.
+
+    Args:
+        clients: of whoever orders jobs or deploys there.
+        workspace: where it is registered.
+        blobs: where its files lie, in a container that the workspace's jobs may read.
+    """
+
+    def __init__(self, clients: Clients, workspace: Workspace, blobs: Blobs) -> None:
+        self._clients = clients
+        self._workspace: Workspace = workspace
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._id = ""
+
+    def id(self) -> str:
+        """Its resource id; the first call writes its files and registers it."""
+        with self._lock:
+            self._id = self._id or self._registered()
+            return self._id
+
+    def _registered(self) -> str:
+        files = code_files()
+        digest = digest_of_files(files)[:16]
+        for name, data in sorted(files.items()):
+            self._blobs.put_if_absent(f"{digest}/{name}", data)
+        blobs, address = self._blobs, self._clients.backend.blob_url
+        code = Code(
+            name=f"mlops-assets-{digest}",
+            version="1",
+            path=f"{address}/{blobs.container}/{blobs.path(digest)}",
+        )
+        with explained(f"registering code {code.name} in workspace {self._workspace}"):
+            operations = self._clients.workspace(self._workspace)._code  # noqa: SLF001 - has no other
+            return str(operations.create_or_update(code).id)

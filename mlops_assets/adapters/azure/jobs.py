@@ -15,11 +15,10 @@ from mlops_assets.domain.training import experiment_name
 from mlops_assets.ports.remote import RemoteState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from azure.ai.ml.entities._assets._artifacts.code import Code
+    from collections.abc import Mapping
 
     from mlops_assets.adapters.azure.client import Clients
+    from mlops_assets.adapters.azure.code import CodeAsset
     from mlops_assets.domain.model import FitJob
     from mlops_assets.ports.remote import RemoteStatus
     from mlops_assets.settings.azure import Workspace
@@ -52,7 +51,9 @@ class AzureJobs:
                 return None
         studio = (job.services or {}).get("Studio")
         page = str(getattr(studio, "endpoint", "") or "")
-        return RemoteState(status=_STATUS.get(str(job.status), "waiting"), page=page)
+        # The SDK knows some states by name and leaves the others as they came.
+        status = str(getattr(job.status, "value", job.status))
+        return RemoteState(status=_STATUS.get(status, "waiting"), page=page)
 
     def cancel(self, name: str) -> None:
         """End a job; one that is over stays as it is."""
@@ -70,10 +71,10 @@ class AzureFits(AzureJobs):
 
     Args:
         clients: of the identity that trains.
-        code: stages the code asset; asked for when a job is submitted.
+        code: what jobs run.
     """
 
-    def __init__(self, clients: Clients, code: Callable[[], Code]) -> None:
+    def __init__(self, clients: Clients, code: CodeAsset) -> None:
         super().__init__(clients, "dev")
         self._code = code
 
@@ -90,7 +91,7 @@ class AzureFits(AzureJobs):
                 f"PYTHONPATH={ARCHIVE} python -m mlops_assets.engines.azureml.fit_job "
                 "--order ${{inputs.order}} --outcome ${{outputs.outcome}}"
             ),
-            code=self._code(),
+            code=self._code.id(),
             environment=str(spec.environment_ref),
             compute=backend.compute.dev,
             instance_count=1,

@@ -123,7 +123,8 @@ class AzureFittingEngine:
             exchange=self._exchange,
             work=self._fits,
             folder=f"{FOLDER}/{key}/{digest}",
-            name=f"fit-{key.plant_id}-{key.circuit_id}-{digest}",
+            # In small letters, as Azure ML writes it whatever it is given; the digest tells apart.
+            name=f"fit-{key.plant_id}-{key.circuit_id}-{digest}".lower(),
             patience=self._patience,
             seconds=self._timeout + _AROUND_SECONDS,
         )
