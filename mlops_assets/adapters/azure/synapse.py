@@ -191,11 +191,16 @@ class LivyBatches:
             if response.status_code == _NOT_FOUND and request.method != "POST":
                 return {}
             response.raise_for_status()
-            answer: dict[str, Any] = response.json() if response.content else {}
-        except (AzureError, ValueError) as error:
-            line = said(error) if isinstance(error, AzureError) else "its answer is no JSON"
+        except AzureError as error:
             raise EngineError(
-                f"{where}: does not {what}: {line}; check pool and identity, then run it again"
+                f"{where}: does not {what}: {said(error)}; check pool and identity, then run it "
+                "again"
+            ) from error
+        try:
+            answer: dict[str, Any] = response.json() if response.content else {}
+        except ValueError as error:
+            raise EngineError(
+                f"{where}: does not {what}: its answer is no JSON; check its address"
             ) from error
         return answer
 
