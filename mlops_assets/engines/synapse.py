@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.readings import RawFile
     from mlops_assets.domain.slice import FileFact, Part, SliceOrder
     from mlops_assets.engines.slice_order import Done
-    from mlops_assets.ports import BatchEngine, MergeResult, ReadingsTable, SliceRules
+    from mlops_assets.ports import BatchEngine, BatchWork, MergeResult, ReadingsTable, SliceRules
     from mlops_assets.ports.remote import Exchange, RemoteSlices
 
 ATTEMPTS = 2
@@ -61,7 +61,7 @@ class SynapseEngine:
 
     def issue(
         self,
-        work: Callable[[Sequence[CircuitKey]], Iterable[Issued]],
+        work: BatchWork,
         circuits: Sequence[CircuitKey],
     ) -> Iterable[Issued]:
         """Apply models where ``batch`` does."""

@@ -17,6 +17,7 @@ from mlops_assets.ports.decision import (
 from mlops_assets.ports.engine import (
     Arrived,
     BatchEngine,
+    BatchWork,
     FittingEngine,
     Interpreters,
     LakeEngine,
@@ -70,6 +71,7 @@ __all__ = [
     "Alerts",
     "Arrived",
     "BatchEngine",
+    "BatchWork",
     "Clock",
     "CommitInfo",
     "ConfigRepository",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import date
 
     import polars as pl
 
     from mlops_assets.domain.circuit import Environment
+    from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.forecast import Issued
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import FitJob, FitResult
@@ -66,15 +68,33 @@ class TransformEngine(Protocol):
         """Read the files and settle their rows; ``heard`` is told of each file once."""
 
 
+class BatchWork(Protocol):
+    """One day's batch: done where it is called, or said so that others can do it elsewhere.
+
+    It is picklable and writes nothing.
+    """
+
+    @property
+    def live(self) -> Mapping[CircuitKey, Deployment]:
+        """What each circuit serves."""
+
+    @property
+    def day(self) -> date:
+        """The date that is forecast."""
+
+    @property
+    def delta_version(self) -> int:
+        """The version of the readings."""
+
+    def __call__(self, circuits: Sequence[CircuitKey]) -> Iterable[Issued]:
+        """Forecast some circuits here."""
+
+
 class BatchEngine(Protocol):
     """Where the daily batch applies models. Every engine gives the same digits."""
 
-    def issue(
-        self,
-        work: Callable[[Sequence[CircuitKey]], Iterable[Issued]],
-        circuits: Sequence[CircuitKey],
-    ) -> Iterable[Issued]:
-        """Do the work on all circuits, in groups; it is picklable and writes nothing."""
+    def issue(self, work: BatchWork, circuits: Sequence[CircuitKey]) -> Iterable[Issued]:
+        """Do the work on all circuits, in groups."""
 
 
 class LakeEngine(TransformEngine, BatchEngine, Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import DataError, MlopsError
 from mlops_assets.domain.forecast import Issued
@@ -31,34 +31,17 @@ from mlops_assets.engines.azureml.request import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import date
+    from collections.abc import Callable, Iterator, Sequence
 
-    from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.engines.azureml.request import ServingWorkspaceName
+    from mlops_assets.ports import BatchWork
     from mlops_assets.ports.remote import Exchange, RemoteScoring
     from mlops_assets.settings.azure import AzureBackend
 
 AT_ONCE = 16
 # Longest run of one invocation; a plant of many circuits is one.
 _LONGEST_SECONDS = 3600.0
-
-
-class Batch(Protocol):
-    """What is asked of one day's work (`flows.issue.Issuing`)."""
-
-    @property
-    def live(self) -> Mapping[CircuitKey, Deployment]:
-        """What each circuit serves."""
-
-    @property
-    def day(self) -> date:
-        """The date that is forecast."""
-
-    @property
-    def delta_version(self) -> int:
-        """The version of the readings."""
 
 
 class AzureBatchEngine:
@@ -101,7 +84,7 @@ class AzureBatchEngine:
         self._seconds = seconds
         self._sleep = sleep
 
-    def issue(self, work: Batch, circuits: Sequence[CircuitKey]) -> Iterator[Issued]:
+    def issue(self, work: BatchWork, circuits: Sequence[CircuitKey]) -> Iterator[Issued]:
         """Have all circuits forecast, and tell what became of each as invocations end."""
         places: dict[str, list[CircuitKey]] = {}
         for circuit in circuits:
@@ -130,7 +113,7 @@ class AzureBatchEngine:
                     each.cancel()
 
     def _asked(
-        self, place: str, work: Batch, circuits: Sequence[CircuitKey], stop: Stop
+        self, place: str, work: BatchWork, circuits: Sequence[CircuitKey], stop: Stop
     ) -> tuple[list[Issued], Callable[[], None]]:
         """Return what became of the circuits of one invocation, and how to forget it."""
         try:
@@ -145,7 +128,7 @@ class AzureBatchEngine:
         return [Issued(circuit=circuit, failed=why) for circuit in circuits], _nothing
 
     def _answered(
-        self, place: str, work: Batch, circuits: Sequence[CircuitKey], stop: Stop
+        self, place: str, work: BatchWork, circuits: Sequence[CircuitKey], stop: Stop
     ) -> tuple[list[Issued], Callable[[], None]]:
         request = ScoreRequest(
             backend=self._backend,
