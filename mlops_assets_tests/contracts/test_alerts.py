@@ -1,4 +1,4 @@
-"""What alerts must do, the fake and the local ones alike."""
+"""What alerts must do: the fake, the local ones, and those in blobs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import io
 import pytest
 
 from mlops_assets.adapters.local.alert import LocalAlertLog, LocalAlerts
+from mlops_assets.adapters.tree.alert import TreeAlertLog, TreeAlerts
 from mlops_assets.domain.circuit import AlertPolicy
 from mlops_assets_tests.fakes.alert import FakeAlertLog, FakeAlerts, a_letter
 
+PLACES = ["fake", "local", pytest.param("azure", marks=pytest.mark.azure)]
 
-@pytest.fixture(params=["fake", "local"])
+
+@pytest.fixture(params=PLACES)
 def log(request, tmp_path):
+    if request.param == "azure":
+        return TreeAlertLog(request.getfixturevalue("azurite").tree("alerts"))
     return FakeAlertLog() if request.param == "fake" else LocalAlertLog(tmp_path / "alerts")
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=PLACES)
 def alerts(request, tmp_path):
+    if request.param == "azure":
+        tree = request.getfixturevalue("azurite").tree("alerts")
+        return TreeAlerts(tree, "alerts.jsonl", AlertPolicy(), terminal=io.StringIO())
     if request.param == "fake":
         return FakeAlerts()
     return LocalAlerts(tmp_path / "alerts.jsonl", AlertPolicy(), terminal=io.StringIO())

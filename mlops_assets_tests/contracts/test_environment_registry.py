@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mlops_assets.adapters.local.environment import LocalEnvironmentRegistry
+from mlops_assets.adapters.tree.environment import TreeEnvironmentRegistry
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import EnvironmentRef
 from mlops_assets_tests.fakes.environment import FakeEnvironmentRegistry, environment
@@ -23,7 +24,7 @@ def registry(request, tmp_path):
     else:
         from mlops_assets_tests.fakes.azure_ml import azure_ml, environments
 
-        stored = LocalEnvironmentRegistry(tmp_path / "environments")
+        stored = TreeEnvironmentRegistry(request.getfixturevalue("azurite").tree())
         with azure_ml() as plane:
             yield environments(plane, stored, shared=request.param == "azure-shared")
 

@@ -1,10 +1,11 @@
-"""What every evidence store must do, the fake and the local one alike."""
+"""What every evidence store must do, the fake, the local one, and the one in blobs."""
 
 from __future__ import annotations
 
 import pytest
 
 from mlops_assets.adapters.local.evidence import LocalEvidenceStore
+from mlops_assets.adapters.tree.evidence import TreeEvidenceStore
 from mlops_assets.domain.errors import DataError, MlopsError, StaleError
 from mlops_assets.domain.identifiers import CircuitKey, sha256
 from mlops_assets_tests.fakes.evidence import FakeEvidenceStore
@@ -19,8 +20,11 @@ FILES = {
 RELEASE = "r-0123456789ab"
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("azure", marks=pytest.mark.azure)])
 def store(request, tmp_path):
+    if request.param == "azure":
+        tree = request.getfixturevalue("azurite").tree("workspaces/dev/evidence")
+        return TreeEvidenceStore(tree)
     if request.param == "fake":
         return FakeEvidenceStore()
     return LocalEvidenceStore(tmp_path / "workspaces" / "dev" / "evidence", tmp_path)

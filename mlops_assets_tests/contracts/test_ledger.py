@@ -1,4 +1,4 @@
-"""What every ledger must do, the fake and the local one alike."""
+"""What every ledger must do: the fake, the local one, and the one in blobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.adapters.local.ledger import LocalLedger
+from mlops_assets.adapters.tree.ledger import TreeLedger
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.ledger import GENESIS, hash_of
 from mlops_assets_tests.fakes.ledger import FakeLedger
@@ -14,11 +15,14 @@ from mlops_assets_tests.fakes.ledger import FakeLedger
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("azure", marks=pytest.mark.azure)])
 def ledger(request, tmp_path):
     if request.param == "fake":
         return FakeLedger()
     anchors: list[str] = []
+    if request.param == "azure":
+        tree = request.getfixturevalue("azurite").tree("ledger")
+        return TreeLedger(tree, anchors.append, lambda: anchors)
     return LocalLedger(tmp_path / "ledger", anchors.append, lambda: anchors)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.adapters.local.model import LocalModelRegistry
+from mlops_assets.adapters.tree.model import TreeModelRegistry
 from mlops_assets.domain.errors import MlopsError, ModelError, StaleError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets_tests.fakes.model import CIRCUIT, FakeModelRegistry, model_files, model_record
@@ -33,7 +34,10 @@ def registry(request, tmp_path):
         from mlops_assets_tests.fakes.azure_ml import azure_ml, models
 
         with azure_ml() as plane:
-            yield models(plane, local(tmp_path), shared=request.param == "azure-shared")
+            stored = TreeModelRegistry(
+                request.getfixturevalue("azurite").tree("workspaces/dev/models")
+            )
+            yield models(plane, stored, shared=request.param == "azure-shared")
 
 
 def test_nothing_is_there_before_it_is_registered(registry):

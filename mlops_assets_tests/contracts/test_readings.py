@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.adapters.azure.landing import BlobLandingZone
 from mlops_assets.adapters.azure.readings import open_readings, open_row_log
 from mlops_assets.adapters.local.delta import DeltaFolder
 from mlops_assets.adapters.local.journal import LocalIngestJournal
 from mlops_assets.adapters.local.landing import LocalLandingZone
 from mlops_assets.adapters.local.readings import LocalReadingsTable, LocalRowLog
+from mlops_assets.adapters.tree.journal import TreeIngestJournal
 from mlops_assets.domain.addition import Addition, Catalogue, Then
 from mlops_assets.domain.arrivals import log_schema
 from mlops_assets.domain.errors import DataError
@@ -64,13 +66,18 @@ def log(request, tmp_path):
     return LocalRowLog(tmp_path / "q", "quarantine") if local else FakeRowLog("quarantine")
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", AZURE])
 def journal(request, tmp_path):
+    if request.param == "azure":
+        return TreeIngestJournal(request.getfixturevalue("azurite").tree("lake/ingested"))
     return LocalIngestJournal(tmp_path / "j") if request.param == "local" else FakeIngestJournal()
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", AZURE])
 def landing(request, tmp_path):
+    if request.param == "azure":
+        server = request.getfixturevalue("azurite")
+        return BlobLandingZone(server.blobs(), server.blobs())
     if request.param == "fake":
         return FakeLandingZone()
     (tmp_path / "raw").mkdir()

@@ -1,15 +1,18 @@
-"""What training slots must do, the fake and the local ones alike."""
+"""What training slots must do: the fake, the local ones, and those in blobs."""
 
 from __future__ import annotations
 
 import pytest
 
+from mlops_assets.adapters.azure.slots import BlobTrainingSlots
 from mlops_assets.adapters.local.slots import LocalTrainingSlots
 from mlops_assets_tests.fakes.engine import FakeTrainingSlots
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "local", pytest.param("azure", marks=pytest.mark.azure)])
 def slots(request, tmp_path):
+    if request.param == "azure":
+        return BlobTrainingSlots(request.getfixturevalue("azurite").blobs(), 3)
     if request.param == "fake":
         return FakeTrainingSlots()
     return LocalTrainingSlots(tmp_path / "locks" / "training", 3)

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from mlops_assets.adapters.local.training_data import LocalTrainingDataStore
+from mlops_assets.adapters.tree.training_data import TreeTrainingDataStore
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.domain.identifiers import CircuitKey, DataVersion
 from mlops_assets.domain.training_data import TrainingData, content_digest
@@ -19,13 +20,14 @@ KEY = CircuitKey("P1", "C1")
 
 @pytest.fixture(params=["local", "fake", pytest.param("azure", marks=pytest.mark.azure)])
 def store(request, tmp_path):
-    local = LocalTrainingDataStore(tmp_path / "workspaces" / "dev" / "data")
     if request.param == "azure":
         from mlops_assets_tests.fakes.azure_ml import azure_ml, training_data
 
         with azure_ml() as plane:
-            yield training_data(plane, local)
+            tree = request.getfixturevalue("azurite").tree("workspaces/dev/data")
+            yield training_data(plane, TreeTrainingDataStore(tree))
     else:
+        local = LocalTrainingDataStore(tmp_path / "workspaces" / "dev" / "data")
         yield FakeTrainingDataStore() if request.param == "fake" else local
 
 

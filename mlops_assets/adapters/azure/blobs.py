@@ -22,14 +22,14 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.storage.blob import ContainerClient, ExponentialRetry
+from azure.storage.blob import BlobPrefix, ContainerClient, ExponentialRetry
 
 from mlops_assets.adapters.azure.identity import storage_credential
 from mlops_assets.adapters.azure.lease import Lease, check_leases, held
 from mlops_assets.domain.errors import DataError, StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from azure.core.credentials import TokenCredential
@@ -97,7 +97,7 @@ class Blobs:
         with _explained(self.where(name), "read"):
             try:
                 download = self._client(name).download_blob()
-                return download.readall(), str(download.properties.etag)
+                return download.readall(), _etag(download.properties.etag)
             except ResourceNotFoundError as error:
                 self._require_container(error)
                 return None
@@ -112,7 +112,7 @@ class Blobs:
                 return None
             if _is_folder(found.metadata):
                 return None
-            return Blob(name, found.size, str(found.etag), found.last_modified)
+            return Blob(name, found.size, _etag(found.etag), found.last_modified)
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         """Write a blob that is not there yet; False, and nothing changed, where it is."""
@@ -141,10 +141,10 @@ class Blobs:
             client = self._client(name)
             try:
                 answer = client.upload_blob(data, overwrite=True, metadata=mark, **unless)
-                return str(answer["etag"])
+                return _etag(answer["etag"])
             except (ResourceModifiedError, ResourceNotFoundError) as error:
                 if self._is_ours(name, mark):
-                    return str(client.get_blob_properties().etag)
+                    return _etag(client.get_blob_properties().etag)
                 raise StaleError(
                     f"{self.where(name)}: somebody else changed it first; read it again and repeat"
                 ) from error
@@ -189,10 +189,18 @@ class Blobs:
         """Every blob whose name starts so, sorted by name."""
         start = f"{self._prefix}{prefix}"
         with _explained(self.where(prefix), "listed"):
-            for found in self._container.list_blobs(name_starts_with=start, include=["metadata"]):
-                if not _is_folder(found.metadata):
-                    name = str(found.name).removeprefix(self._prefix)
-                    yield Blob(name, found.size, str(found.etag), found.last_modified)
+            yield from self._blobs(
+                self._container.list_blobs(name_starts_with=start, include=["metadata"])
+            )
+
+    def files(self, prefix: str = "") -> Iterator[Blob]:
+        """Every blob whose name starts so and has no ``/`` after that, sorted by name."""
+        start = f"{self._prefix}{prefix}"
+        with _explained(self.where(prefix), "listed"):
+            found = self._container.walk_blobs(
+                name_starts_with=start, include=["metadata"], delimiter="/"
+            )
+            yield from self._blobs(each for each in found if not isinstance(each, BlobPrefix))
 
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         """Names of what has blobs below it, one level below a prefix, sorted."""
@@ -242,6 +250,12 @@ class Blobs:
         with suppress(ResourceExistsError):
             self._client(name).upload_blob(b"", overwrite=False)
         return lease.acquire()
+
+    def _blobs(self, found: Iterable[Any]) -> Iterator[Blob]:
+        for each in found:
+            if not _is_folder(each.metadata):
+                name = str(each.name).removeprefix(self._prefix)
+                yield Blob(name, each.size, _etag(each.etag), each.last_modified)
 
     def _client(self, name: str) -> Any:  # noqa: ANN401 the SDK's client
         return self._container.get_blob_client(f"{self._prefix}{name}")
@@ -293,6 +307,11 @@ def open_blobs(
 
 def _new_mark() -> dict[str, str]:
     return {_MARK: uuid4().hex}
+
+
+def _etag(text: str) -> str:
+    """As HTTP has it: listings leave its quotes out."""
+    return '"' + text.strip('"') + '"'
 
 
 def _unless_changed(etag: str) -> dict[str, Any]:

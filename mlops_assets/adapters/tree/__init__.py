@@ -142,7 +142,7 @@ class Tree(Protocol):
     def states(self, folder: str) -> Mapping[str, Hashable]:
         """The state of each file of a folder by its name."""
 
-    def locked(self, name: str, *, wait: bool = True) -> AbstractContextManager[object]:
+    def locked(self, name: str, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold a name against every other holder, in this process or another.
 
         The lock ends with its process, however that dies. It is not reentrant.

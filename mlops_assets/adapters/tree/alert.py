@@ -17,7 +17,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from mlops_assets.domain.errors import DataError, RefusedError, StaleError
@@ -68,7 +68,7 @@ class TreeAlertLog:
         _path(kind, "any")
         return [name for name in self._tree.names(kind) if _NAME.fullmatch(name)]
 
-    def lock(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the sending against other senders of this home."""
         return self._tree.locked(".lock")
 
