@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import polars as pl
 import sqlalchemy as sa
@@ -37,11 +37,24 @@ _WRITES = ("INSERT", "UPDATE", "DELETE")
 _TEXT_LIMIT = 300
 
 
-class SqlHistorian:
-    """Tables at the addresses that environment variables hold."""
+class Identity(Protocol):
+    """Who we are to a database that takes tokens instead of passwords."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def get_token(self, scope: str) -> Any:  # noqa: ANN401 as the driver has it
+        """What the driver logs in with: an object whose ``token`` is the token."""
+
+
+class SqlHistorian:
+    """Tables at the addresses that environment variables hold.
+
+    Args:
+        environ: holds the addresses, by the names that config gives.
+        identity: logs in to a Synapse pool whose address names no user and no other way.
+    """
+
+    def __init__(self, environ: Mapping[str, str], identity: Identity | None = None) -> None:
         self._environ = environ
+        self._identity = identity
 
     def read(self, table: TableSource, after: datetime | None) -> pl.DataFrame:
         """All rows whose mark is not before ``after``, or that have none, in any order."""
@@ -61,7 +74,7 @@ class SqlHistorian:
         secret = str(url.password) if url.password else ""
 
         def answer() -> _T:
-            engine = _engine(url, table)
+            engine = _engine(url, table, self._identity)
             try:
                 with engine.connect() as connection:
                     return question(connection, monotonic() + table.timeout_seconds)
@@ -70,7 +83,11 @@ class SqlHistorian:
 
         try:
             return _within(table.timeout_seconds, answer)
-        except (SQLAlchemyError, ArgumentError, OSError, ImportError, RuntimeError) as error:
+        except Exception as error:
+            # The driver of Synapse pools refuses an address by an error of no common class.
+            known = (SQLAlchemyError, ArgumentError, OSError, ImportError, RuntimeError)
+            if not isinstance(error, known) and type(error).__module__ != "mssql_python.exceptions":
+                raise
             line = _line(error)
             raise DataError(line.replace(secret, "***") if secret else line) from None
 
@@ -149,7 +166,7 @@ def _since(
     return wanted.where(sa.or_(mark >= bound, mark.is_(None)))
 
 
-def _engine(url: sa.URL, table: TableSource) -> sa.Engine:
+def _engine(url: sa.URL, table: TableSource, identity: Identity | None) -> sa.Engine:
     pool = sa.pool.NullPool
     match table.kind:
         case "sqlite":
@@ -178,9 +195,10 @@ def _engine(url: sa.URL, table: TableSource) -> sa.Engine:
                 },
             )
         case "mssql":
-            return sa.create_engine(
-                url, poolclass=pool, connect_args={"timeout": table.timeout_seconds}
-            )
+            login: dict[str, Any] = {"timeout": table.timeout_seconds}
+            if identity is not None and not url.username and "authentication" not in url.query:
+                login["token_provider"] = identity
+            return sa.create_engine(url, poolclass=pool, connect_args=login)
 
 
 def _fetch(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
-from mlops_assets.adapters.local.historian import DRIVERS, asking, counting, statement
+from mlops_assets.adapters.local.historian import (
+    DRIVERS,
+    SqlHistorian,
+    asking,
+    counting,
+    statement,
+)
+from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.source import TableColumns
 from mlops_assets_tests.fakes.historian import a_table
 
@@ -82,6 +91,46 @@ def test_a_bound_is_of_the_type_of_the_marks():
     assert isinstance(naive.type, sa.DateTime)
     assert (naive.type.timezone, aware.type.timezone) == (False, True)
     assert text.value == "2024-06-01 03:00:00"
+
+
+class Tokens:
+    """An identity that says what it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def get_token(self, scope):
+        self.asked.append(scope)
+        return SimpleNamespace(token="canary.token.77", expires_on=4_000_000_000)  # noqa: S106
+
+
+@pytest.mark.azure
+@pytest.mark.parametrize(
+    ("login", "scopes"),
+    [
+        ("", ["https://database.windows.net/.default"]),
+        ("reader:password-canary-77@", []),
+    ],
+)
+def test_a_pool_is_asked_with_a_token_where_its_address_names_no_user(login, scopes):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"mssql://{login}127.0.0.1:{nobody.getsockname()[1]}/dw"
+        identity = Tokens()
+        historian = SqlHistorian({"MLOPS_TEST_URL": url}, identity)
+        with pytest.raises(DataError) as raised:
+            historian.read(replace(POOL, timeout_seconds=5), AFTER)
+    assert identity.asked == scopes
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.azure
+def test_an_address_that_the_driver_of_pools_does_not_understand_is_one_line():
+    url = "mssql://reader:password-canary-77@127.0.0.1/dw?Spelling=wrong"
+    with pytest.raises(DataError, match="Unknown keyword 'spelling'") as raised:
+        SqlHistorian({"MLOPS_TEST_URL": url}).read(POOL, AFTER)
+    assert "\n" not in str(raised.value)
+    assert "canary" not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)
