@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import platform as machine
 import shutil
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, assert_never
 
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.gates import Verdict
+from mlops_assets.settings import LocalBackend
+from mlops_assets.settings.azure import AzureBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from mlops_assets.ports import Platform
@@ -82,6 +86,47 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
     except MlopsError:
         return verdicts  # said already
     return verdicts + historian.examine(platform.lake.historian(), wanted)
+
+
+def examine_backend(
+    settings: Settings, environ: Mapping[str, str] = os.environ
+) -> tuple[Verdict, ...]:
+    """Ask what the backend itself would refuse later; it may be that no home can be opened yet."""
+    match settings.backend:
+        case LocalBackend():
+            return ()
+        case AzureBackend() as backend:
+            from mlops_assets.domain.quota import judge_quota
+
+            circuits = _circuits_by_plant(settings)
+            try:
+                from mlops_assets.adapters.azure.deployment import SHARES
+                from mlops_assets.adapters.azure.examination import Examination
+            except ModuleNotFoundError as error:
+                reason = f"{error.name} is not installed: `make azure`"
+                return (Verdict("azure: versions", passed=False, reason=reason),)
+            found = Examination(backend, environ).ask(circuits)
+            return (
+                *found,
+                judge_quota(circuits, backend.quota, SHARES["prod"], serves=backend.serves),
+            )
+        case other:
+            assert_never(other)
+
+
+def _circuits_by_plant(settings: Settings) -> Mapping[str, int]:
+    """Count what config wants at the watched ref; nothing where it cannot be read."""
+    from mlops_assets.catalog import load
+    from mlops_assets.forecasters.catalogue import ALGORITHMS
+    from mlops_assets.resources import config_repository
+
+    try:
+        repository = config_repository(settings)
+        commit = repository.head()
+        wanted = load(repository.files(commit), commit=commit, algorithms=ALGORITHMS)
+    except MlopsError:
+        return {}  # the question `config` says why
+    return Counter(key.plant_id for key in wanted.circuits)
 
 
 def _ask(name: str, question: Callable[[], str]) -> Verdict:

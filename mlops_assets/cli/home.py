@@ -9,6 +9,8 @@ import click
 
 from mlops_assets.cli.option import explains
 from mlops_assets.cli.session import Refused, table
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.gates import Verdict
 
 if TYPE_CHECKING:
     from mlops_assets.cli.session import Session
@@ -93,9 +95,17 @@ def migrate(session: Session) -> None:
 @explains
 def doctor(session: Session) -> None:
     """Check settings, home, config, ledger and tools, before anything is changed."""
-    from mlops_assets.cli.doctor import examine
+    from mlops_assets.cli.doctor import examine, examine_backend
 
-    findings = examine(session.settings, session.platform, now=session.now())
+    findings = examine_backend(session.settings)
+    try:
+        platform = session.platform
+    except MlopsError as error:
+        if not findings:
+            raise
+        findings += (Verdict("home", passed=False, reason=str(error)),)
+    else:
+        findings += examine(session.settings, platform, now=session.now())
     rows = [{"check": one.gate, "ok": one.passed, "says": one.reason} for one in findings]
     session.answer(rows, lambda: table(rows, ("check", "ok", "says")))
     if bad := [one for one in findings if not one.passed]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 VERSION = "7.1"
+_REPOSITORY = "44444444-4444-4444-4444-444444444444"
+# Types of branch policies, the same in every organization.
+_BUILD = "0609b952-1397-4640-95ec-e00a01b2c241"
+_REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
 
 
 class DevOpsService:
@@ -30,7 +34,15 @@ class DevOpsService:
             f"/{settings.organization}/{settings.project}"
             f"/_apis/git/repositories/{settings.repository}"
         )
+        self.policy: dict[str, Any] | None = {
+            "minimumApproverCount": 1,
+            "creatorVoteCounts": False,
+            "resetOnSourcePush": True,
+        }
         one = base + r"/pull[Rr]equests/(?P<number>\d+)"
+        policies = base.partition("/repositories/")[0] + "/policy/configurations"
+        plane.route("GET", base, self.repository, VERSION)
+        plane.route("GET", policies, self.policies, VERSION)
         plane.route("POST", base + "/pullrequestquery", self.query, VERSION)
         plane.route("GET", one, self.get, VERSION)
         plane.route("GET", one + "/commits", self.commits, VERSION)
@@ -71,6 +83,19 @@ class DevOpsService:
             {"commitId": commit, "author": {"email": author}, "committer": {"email": committer}}
             for commit, author, committer in commits
         ]
+
+    def repository(self, request: Request) -> Answer:
+        return Answer(200, {"id": _REPOSITORY, "defaultBranch": "refs/heads/main"})
+
+    def policies(self, request: Request) -> Answer:
+        if request.query.get("repositoryId") != _REPOSITORY or "refName" not in request.query:
+            raise bad_request("A repository and a ref have to be named.")
+        found = [
+            {"type": {"id": kind}, "isEnabled": True, "isBlocking": True, "settings": settings}
+            for kind, settings in ((_BUILD, {"buildDefinitionId": 1}), (_REVIEWERS, self.policy))
+            if settings is not None
+        ]
+        return Answer(200, {"count": len(found), "value": found})
 
     def query(self, request: Request) -> Answer:
         queries = request.json["queries"]

@@ -227,7 +227,7 @@ def _grants(open_ones):
     """What each identity gets: (role, scope's last name) by id of the Azure role."""
     found = {}
     for each in open_ones["access"].resources:
-        if each["type"].endswith("/roleAssignments"):
+        if each["type"].endswith("/roleAssignments") and "scope" in each:
             who = re.search(
                 r"userAssignedIdentities/northwind-(\w+)", each["properties"]["principalId"]
             )
@@ -262,7 +262,13 @@ def test_only_the_etl_writes_readings_and_production_changes_nothing_that_models
 
 
 def test_who_serves_may_do_what_the_control_plane_lets_it_and_no_more(open_ones):
-    (serving,) = of(open_ones, "Microsoft.Authorization/roleDefinitions").values()
+    kind = "Microsoft.Authorization/roleDefinitions"
+    serving, asking = sorted(
+        of(open_ones, kind).values(), key=lambda one: one["properties"]["roleName"], reverse=True
+    )
+    assert asking["properties"]["permissions"][0]["actions"] == [
+        "Microsoft.Authorization/permissions/read"
+    ]
     (permission,) = serving["properties"]["permissions"]
     for role in ("test", "prod"):
         (grant,) = [each for each in RULES[role] if each.scope == role]

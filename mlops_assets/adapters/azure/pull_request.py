@@ -41,6 +41,8 @@ VERSION = "7.1"
 # Votes: 10 approved, 5 approved with suggestions, 0 none, -5 waits for the author, -10 rejected.
 _APPROVED, _REJECTED = 5, -10
 _COMMITS_AT_ONCE = 200
+# The type of the policy that requires reviewers, the same in every organization.
+_REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
 _PAGE = 100
 _ADDRESS = re.compile(r"[^<>\s@]+@[^<>\s@]+")
 
@@ -77,7 +79,8 @@ class AzurePullRequests:
         names = (settings.organization, settings.project, settings.repository)
         self._where = f"Azure DevOps {'/'.join(names)}"
         organization, project, repository = (quote(name, safe="") for name in names)
-        self._path = f"/{organization}/{project}/_apis/git/repositories/{repository}"
+        self._git = f"/{organization}/{project}/_apis/git"
+        self._path = f"{self._git}/repositories/{repository}"
         self._client: PipelineClient[HttpRequest, Any] = PipelineClient(
             settings.address.rstrip("/"),
             policies=[
@@ -100,6 +103,29 @@ class AzurePullRequests:
             some = new[start : start + _COMMITS_AT_ONCE]
             self._known |= dict.fromkeys(some) | self._ask(some, ref)
         return {each: found for each in commits if (found := self._known[each]) is not None}
+
+    def policy_problems(self, ref: str) -> Sequence[str]:
+        """Say what the policies of a branch lack for its pull requests to be evidence.
+
+        An approval has to be somebody else's, and has to end when something new is pushed.
+        """
+        repository = str(self._json("GET", "")["id"])
+        more = f"&repositoryId={quote(repository, safe='')}&refName={quote(ref, safe='')}"
+        place = f"{self._git}/policy/configurations"
+        found = self._send("GET", place, more=more, whole=True)[1]["value"]
+        standing = [
+            each["settings"]
+            for each in found
+            if each["type"]["id"] == _REVIEWERS and each["isEnabled"] and each["isBlocking"]
+        ]
+        if not standing:
+            return ("no reviewer is required",)
+        wanted = {
+            "an approval outlives the next push": lambda one: one.get("resetOnSourcePush"),
+            "whoever opened it may approve it": lambda one: not one.get("creatorVoteCounts"),
+            "no approval is needed": lambda one: int(one.get("minimumApproverCount", 0)) > 0,
+        }
+        return [lack for lack, holds in wanted.items() if not any(map(holds, standing))]
 
     def comment(self, number: int, marker: str, text: str) -> bool:
         """Say something on a pull request once: what said ``marker`` before is replaced.
@@ -180,9 +206,10 @@ class AzurePullRequests:
         return self._send(method, place, body)[1]
 
     def _send(
-        self, method: str, place: str, body: object = None, *, more: str = ""
+        self, method: str, place: str, body: object = None, *, more: str = "", whole: bool = False
     ) -> tuple[Mapping[str, str], Any]:
-        url = f"{self._settings.address.rstrip('/')}{self._path}{place}?api-version={VERSION}{more}"
+        path = place if whole else f"{self._path}{place}"
+        url = f"{self._settings.address.rstrip('/')}{path}?api-version={VERSION}{more}"
         request = HttpRequest(method, url, json=body)
         with self._explained():
             response = self._client.send_request(request)

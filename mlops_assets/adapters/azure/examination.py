@@ -1,0 +1,336 @@
+"""Examination of Azure: what would go wrong there, asked before anything is changed.
+
+Every question only reads. What an identity may do is asked of the service itself, under that
+identity: too little and too much are both told, each with what mends it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from fnmatch import fnmatchcase
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from azure.core import PipelineClient
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy, RetryPolicy
+from azure.core.rest import HttpRequest
+
+from mlops_assets.adapters.azure.blobs import open_blobs, said
+from mlops_assets.adapters.azure.client import Clients, explained
+from mlops_assets.adapters.azure.identity import credential, emulator_key
+from mlops_assets.adapters.azure.names import endpoint_name
+from mlops_assets.domain.errors import EngineError, MlopsError
+from mlops_assets.domain.gates import Verdict
+from mlops_assets.settings.access import ACCESS
+from mlops_assets.settings.azure import CONTAINERS, ROLES, WORKSPACES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import HttpTransport
+
+    from mlops_assets.settings.azure import AzureBackend, Container, Role
+
+# What is imported, and the version that the calls of these adapters were recorded with.
+PACKAGES: Mapping[str, str] = {
+    "azure-ai-ml": "1.35.",
+    "azure-identity": "1.",
+    "azure-storage-blob": "12.",
+    "azure-monitor-ingestion": "1.",
+    "azure-monitor-opentelemetry-exporter": "1.",
+}
+_PERMISSIONS = "2022-04-01"
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_READ, _WRITE = f"{_BLOBS}/read", f"{_BLOBS}/write"
+_ML = "Microsoft.MachineLearningServices"
+# What a role that serves must never be let to do anywhere.
+_TRAINING = tuple(
+    f"{_ML}/workspaces/{kind}/write" for kind in ("jobs", "models/versions", "data/versions")
+)
+_ADVICE = "deploy infra/access.json again"
+
+
+class Examination:
+    """The questions about one backend."""
+
+    def __init__(
+        self,
+        backend: AzureBackend,
+        environ: Mapping[str, str],
+        *,
+        credentials: Callable[[Role], TokenCredential] | None = None,
+        transport: HttpTransport[Any, Any] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._environ = environ
+        self._transport = transport
+        self._credential = credentials or (lambda role: credential(backend, role))
+        # A host has the identities of the roles that it is to play, often one alone.
+        self._clients = {
+            role: Clients(backend, self._credential(role), transport) for role in ROLES
+        }
+
+    def ask(self, circuits: Mapping[str, int]) -> tuple[Verdict, ...]:
+        """Ask every question, also after one that fails; ``circuits`` are counted by plant."""
+        questions: dict[str, Callable[[], str]] = {
+            "versions": _versions,
+            "identities": self._identities,
+            "workspaces": self._workspaces,
+            "clusters": self._clusters,
+            "registry": self._registry,
+            "containers": self._containers,
+            "access": self._access,
+            "serving": self._serving,
+            "names": lambda: self._names(circuits),
+            "monitor": self._monitor,
+            "reviews": self._reviews,
+        }
+        return tuple(ask(f"azure: {name}", question) for name, question in questions.items())
+
+    def _identities(self) -> str:
+        """Who each role is to Azure, by what its token says."""
+        people: dict[str, list[str]] = {}
+        problems = []
+        for role in ROLES:
+            claims = self._claims(role)
+            named, found = self._backend.identities.get(role), str(claims.get("appid", ""))
+            if named and found != named:
+                problems.append(
+                    f"{role} is {found or claims.get('oid', 'unknown')} here, not the identity "
+                    f"{named} that the settings name: run it on a host that has that identity, or "
+                    "say by MLOPS_ROLE which one this host has"
+                )
+            people.setdefault(str(claims.get("oid", found)), []).append(role)
+        if problems:
+            raise EngineError("; ".join(problems))
+        if len(people) == 1:
+            return "one identity for every role: name five in the settings to keep them apart"
+        shared = [", ".join(roles) for roles in people.values() if len(roles) > 1]
+        return f"{len(people)} identities" + (
+            f"; one for {'; one for '.join(shared)}" * bool(shared)
+        )
+
+    def _claims(self, role: Role) -> dict[str, Any]:
+        try:
+            token = self._credential(role).get_token(f"{self._manager}/.default").token
+        except AzureError as error:
+            raise EngineError(
+                f"identity {role}: no token: {said(error)}; sign in with `az login`, or run on a "
+                "host that has the identity"
+            ) from error
+        try:
+            body = token.split(".")[1]
+            return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
+        except (ValueError, IndexError) as error:
+            raise EngineError(f"identity {role}: its token is none that can be read") from error
+
+    def _workspaces(self) -> str:
+        for workspace in WORKSPACES:
+            name = self._backend.workspaces[workspace]
+            with explained(f"workspace {name}, as {workspace}"):
+                self._clients[workspace].workspace(workspace).workspaces.get(name)
+        return ", ".join(self._backend.workspaces[each] for each in WORKSPACES)
+
+    def _clusters(self) -> str:
+        found, problems = [], []
+        for workspace in WORKSPACES:
+            name = str(getattr(self._backend.compute, workspace))
+            place = f"cluster {name} of {self._backend.workspaces[workspace]}"
+            with explained(f"{place}, as {workspace}"):
+                cluster = self._clients[workspace].workspace(workspace).compute.get(name)
+            least, most = int(cluster.min_instances or 0), int(cluster.max_instances or 0)
+            found.append(f"{name} {least}-{most} {cluster.size}")
+            if least:
+                problems.append(f"{place} never goes below {least} nodes, which cost by the hour")
+            if workspace == "dev" and most != self._backend.compute.dev_nodes:
+                problems.append(
+                    f"{place} has {most} nodes, the settings say dev_nodes: "
+                    f"{self._backend.compute.dev_nodes}"
+                )
+        if problems:
+            raise EngineError("; ".join(problems))
+        return ", ".join(found)
+
+    def _registry(self) -> str:
+        name = self._backend.registry
+        with explained(f"registry {name}, as release"):
+            self._clients["release"].registry()
+        return name
+
+    def _containers(self) -> str:
+        """Each container, as the first role that may read it."""
+        for container in CONTAINERS:
+            role = next(each for each in ROLES if container in ACCESS[each])
+            blobs = open_blobs(
+                self._backend,
+                role,
+                container,
+                environ=self._environ,
+                credential=None if self._emulated else self._credential(role),
+            )
+            blobs.find("home.json")
+        return f"{len(CONTAINERS)} containers of {self._backend.storage_account}"
+
+    @property
+    def _emulated(self) -> bool:
+        return emulator_key(self._backend, self._environ) is not None
+
+    def _access(self) -> str:
+        """Whether each role has of each container what it should, and no more."""
+        if self._alone:
+            return "not asked: one identity plays every role"
+        problems = [
+            problem
+            for role in ROLES
+            for container in CONTAINERS
+            for problem in self._container_access(role, container)
+        ]
+        if problems:
+            raise EngineError(f"{'; '.join(problems)}: {_ADVICE}")
+        return "each role may do with each container what infra/access.json gives it"
+
+    def _container_access(self, role: Role, container: Container) -> Iterator[str]:
+        wanted = ACCESS[role].get(container)
+        place = (
+            f"Microsoft.Storage/storageAccounts/{self._backend.storage_account}"
+            f"/blobServices/default/containers/{container}"
+        )
+        given = self._given(role, place, "dataActions", (_READ, _WRITE))
+        for action, verb, needed in (
+            (_READ, "read", wanted is not None),
+            (_WRITE, "write", wanted == "write"),
+        ):
+            if needed and action not in given:
+                yield f"{role} may not {verb} {container}"
+            elif action in given and not needed:
+                yield f"{role} may {verb} {container}, and should not"
+
+    def _serving(self) -> str:
+        """Whether the roles that serve can neither train nor register anything."""
+        if self._alone:
+            return "not asked: one identity plays every role"
+        problems = []
+        roles: tuple[Role, ...] = ("test", "prod")
+        for role in roles:
+            for workspace in WORKSPACES:
+                place = f"{_ML}/workspaces/{self._backend.workspaces[workspace]}"
+                problems += [
+                    f"{role} may {action.removeprefix(f'{_ML}/')} in {workspace}"
+                    for action in sorted(self._given(role, place, "actions", _TRAINING))
+                ]
+        if problems:
+            raise EngineError(f"{'; '.join(problems)}: take it away; {_ADVICE}")
+        return "test and prod can neither train nor register anything"
+
+    @property
+    def _alone(self) -> bool:
+        return len(set(self._backend.identities.values())) < len(ROLES)
+
+    def _given(self, role: Role, place: str, kind: str, asked: Sequence[str]) -> Collection[str]:
+        """Which of these actions a role has at a place, of all that was assigned to it."""
+        group = (
+            f"/subscriptions/{self._backend.subscription}"
+            f"/resourceGroups/{self._backend.resource_group}"
+        )
+        path = f"{group}/providers/{place}/providers/Microsoft.Authorization/permissions"
+        answer = self._get(role, f"{path}?api-version={_PERMISSIONS}", f"what {role} may do")
+        negative = f"not{kind[0].upper()}{kind[1:]}"
+        return {
+            action
+            for action in asked
+            for each in answer.get("value", ())
+            if _covers(each.get(kind) or (), action)
+            and not _covers(each.get(negative) or (), action)
+        }
+
+    def _get(self, role: Role, path: str, what: str) -> dict[str, Any]:
+        more: dict[str, Any] = {"transport": self._transport} if self._transport else {}
+        client: PipelineClient[HttpRequest, Any] = PipelineClient(
+            self._manager,
+            policies=[
+                HeadersPolicy({"Accept": "application/json"}),
+                RetryPolicy(retry_total=4, retry_backoff_factor=0.5),
+                BearerTokenCredentialPolicy(self._credential(role), f"{self._manager}/.default"),
+            ],
+            **more,
+        )
+        with explained(f"{what} cannot be asked"):
+            response = client.send_request(HttpRequest("GET", f"{self._manager}{path}"))
+            response.raise_for_status()
+            return dict(response.json())
+
+    @property
+    def _manager(self) -> str:
+        return self._backend.cloud.resource_manager.rstrip("/")
+
+    def _names(self, circuits: Mapping[str, int]) -> str:
+        """Whether the endpoints of all plants get names of their own that Azure takes."""
+        names = [
+            endpoint_name(self._backend, workspace, plant)
+            for plant in circuits
+            for workspace in WORKSPACES[1:]
+        ]
+        longest = max(map(len, names), default=0)
+        if len(set(names)) < len(names):
+            raise EngineError("two plants would share an endpoint: rename one of them in config")
+        return f"{len(names)} endpoints, names of at most {longest} characters"
+
+    def _monitor(self) -> str:
+        from mlops_assets.adapters.azure.monitor import azure_monitor
+
+        settings = self._backend.monitor
+        if settings is None:
+            return "not asked: the settings name no monitor"
+        azure_monitor(settings, self._credential("prod"), self._environ, transport=self._transport)
+        if not self._environ.get(settings.connection):
+            raise EngineError(
+                f"${settings.connection} is not set: no gauges are sent from this host; it is the "
+                "output `connection` of infra/monitor.json"
+            )
+        return f"rows to {settings.stream}, gauges to Application Insights"
+
+    def _reviews(self) -> str:
+        from mlops_assets.adapters.azure.pull_request import AzurePullRequests
+
+        settings = self._backend.devops
+        if settings is None:
+            return "by trailers of commits: the settings name no Azure DevOps repository"
+        pulls = AzurePullRequests(settings, self._credential("release"), transport=self._transport)
+        if lacks := pulls.policy_problems("refs/heads/main"):
+            raise EngineError(
+                f"{'; '.join(lacks)}: set the branch policy of refs/heads/main in Azure DevOps"
+            )
+        return "pull requests, whose approvals end with the next push"
+
+
+def ask(name: str, question: Callable[[], str]) -> Verdict:
+    """Ask one question; what cannot be answered is a no with its reason."""
+    try:
+        return Verdict(name, passed=True, reason=question())
+    except (MlopsError, OSError) as error:
+        return Verdict(name, passed=False, reason=str(error))
+
+
+def _versions() -> str:
+    found, problems = [], []
+    for package, wanted in PACKAGES.items():
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            problems.append(f"{package} is not installed")
+            continue
+        found.append(f"{package} {version}")
+        if not version.startswith(wanted):
+            problems.append(f"{package} is {version}, not {wanted}*")
+    if problems:
+        raise EngineError(
+            f"{'; '.join(problems)}: pip install --require-hashes -r requirements-azure.lock"
+        )
+    return ", ".join(found)
+
+
+def _covers(patterns: Sequence[str], action: str) -> bool:
+    return any(fnmatchcase(action.lower(), each.lower()) for each in patterns)
