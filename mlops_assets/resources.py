@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         Storage,
     )
     from mlops_assets.settings import Settings
+    from mlops_assets.settings.azure import AzureBackend
+    from mlops_assets.stores.azure import AzureStores
 
 # Throw-away people of a demo and their roles.
 DEMO_PEOPLE: Mapping[str, Sequence[str]] = {
@@ -58,7 +60,7 @@ def open_platform(
     """
     if isinstance(settings.backend, LocalBackend):
         return _open_local(settings, clock, _sessions(settings, spark))
-    raise UsageError("backend azure: is not served yet")
+    return _open_azure(settings, _azure(settings, settings.backend, clock), clock)
 
 
 def landing_zone(folder: Path) -> LandingZone:
@@ -70,7 +72,8 @@ def landing_zone(folder: Path) -> LandingZone:
 
 def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
     """Return how a home tells people; secrets come from ``environ``."""
-    from mlops_assets.adapters.local.alert import LocalAlertLog, LocalAlerts, Secrets
+    from mlops_assets.adapters.local.alert import LocalAlertLog, LocalAlerts
+    from mlops_assets.adapters.tree.alert import Secrets, TreeAlertLog, TreeAlerts
     from mlops_assets.ports import Alerting
 
     secrets = Secrets(
@@ -78,6 +81,13 @@ def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
         user=environ.get("MLOPS_ALERT_SMTP_USER", ""),
         password=environ.get("MLOPS_ALERT_SMTP_PASSWORD", ""),
     )
+    if settings.backend.kind == "azure":
+        ledger = _azure(settings, settings.backend).tree("release", "ledger", "", "")
+        log = _azure(settings, settings.backend).tree("release", "ledger", "alerts", "alerts")
+        return Alerting(
+            log=TreeAlertLog(log),
+            receivers=lambda policy: TreeAlerts(ledger, "alerts.jsonl", policy, secrets),
+        )
     layout = settings.layout
     return Alerting(
         log=LocalAlertLog(layout.alerts),
@@ -87,6 +97,13 @@ def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
 
 def drill_files(settings: Settings) -> DrillFiles:
     """Return where the rollback drills of a home are kept."""
+    if settings.backend.kind == "azure":
+        from mlops_assets.adapters.tree.drill import TreeDrillFiles
+
+        tree = _azure(settings, settings.backend).tree(
+            "prod", "prod", "drills", "workspaces/prod/drills"
+        )
+        return TreeDrillFiles(tree)
     from mlops_assets.adapters.local.drill import LocalDrillFiles
 
     return LocalDrillFiles(settings.layout.drills, settings.layout.root)
@@ -101,13 +118,24 @@ def signer(key: Path) -> Signer:
 
 def storage(settings: Settings) -> Storage:
     """Return what a home holds, as things that may be removed."""
+    if settings.backend.kind == "azure":
+        return _azure(settings, settings.backend).storage()
     from mlops_assets.adapters.local.retention import LocalStorage
 
     return LocalStorage(settings.layout)
 
 
 def backups(settings: Settings, folder: Path) -> LocalBackup:
-    """Return the backups of a home in a folder; the home may be absent where one is restored."""
+    """Return the backups of a home in a folder; the home may be absent where one is restored.
+
+    Raises:
+        UsageError: the home is on Azure.
+    """
+    if settings.backend.kind == "azure":
+        raise UsageError(
+            "a home on Azure is kept by its storage account: infra/ turns on versions and "
+            "point-in-time restore; docs/azure.md says how to go back"
+        )
     from mlops_assets.adapters.local.backup import LocalBackup
 
     return LocalBackup(
@@ -120,6 +148,8 @@ def backups(settings: Settings, folder: Path) -> LocalBackup:
 
 def config_repository(settings: Settings) -> GitConfigRepository:
     """Return the config repository, also where there is no home yet."""
+    if settings.backend.kind == "azure":
+        return _azure(settings, settings.backend).config(settings.config, WATCHED_REF)
     from mlops_assets.adapters.local.config import GitConfigRepository
 
     return GitConfigRepository(settings.config, WATCHED_REF)
@@ -143,8 +173,10 @@ def initialise(
     from mlops_assets.adapters.local.clock import SystemClock
     from mlops_assets.flows import home
 
+    if four_eyes == "off" and settings.backend.kind == "azure":
+        raise UsageError("four_eyes: off is for trying it out on one machine, never on Azure")
     now = (clock or SystemClock()).now()
-    new = _new_home(settings.layout)
+    new = _new_home(settings)
     if readings is None:
         wish = home.Wish(kind="init", four_eyes=four_eyes)
         existing = config_repository(settings)
@@ -194,7 +226,7 @@ def initialise_demo(
         send(landing, config, progress=progress)
 
     return home.initialise(
-        _new_home(settings.layout),
+        _new_home(settings),
         home.Wish(kind="demo", horizon=horizon, effort=effort, circuits=circuits),
         template=shipped_config(),
         now=(clock or SystemClock()).now(),
@@ -230,18 +262,53 @@ def _shipped_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "config"
 
 
-def _new_home(layout: HomeLayout) -> NewHome:
+def _new_home(settings: Settings) -> NewHome:
     from mlops_assets.adapters.local.config import GitConfigRepository
     from mlops_assets.adapters.local.home import LocalHome
     from mlops_assets.adapters.local.ledger import LocalLedger
     from mlops_assets.flows.home import NewHome
 
+    layout = settings.layout
+
+    def made() -> GitConfigRepository:
+        return GitConfigRepository.create(layout.config, WATCHED_REF)
+
+    if settings.backend.kind == "local":
+        return NewHome(
+            place=LocalHome(layout),
+            config=made,
+            ledger=lambda config: LocalLedger(layout.ledger, config.anchor, config.anchored),
+            landing=landing_zone(layout.raw),
+        )
+    azure = _azure(settings, settings.backend)
+
+    def made_for_azure() -> GitConfigRepository:
+        made()
+        return azure.config(layout.config, WATCHED_REF)
+
     return NewHome(
-        place=LocalHome(layout),
-        config=lambda: GitConfigRepository.create(layout.config, WATCHED_REF),
-        ledger=lambda config: LocalLedger(layout.ledger, config.anchor, config.anchored),
-        landing=landing_zone(layout.raw),
+        place=LocalHome(layout), config=made_for_azure, ledger=azure.ledger, landing=azure.landing
     )
+
+
+def _azure(settings: Settings, backend: AzureBackend, clock: Clock | None = None) -> AzureStores:
+    """Return the stores of a home on Azure.
+
+    Raises:
+        UsageError: what Azure needs is not installed.
+    """
+    from importlib.util import find_spec
+
+    from mlops_assets.adapters.local.clock import SystemClock
+
+    if find_spec("azure") is None or find_spec("azure.ai") is None:
+        raise UsageError(
+            f"{settings.home}: its settings ask for Azure, which is not installed here: "
+            "`make azure`, or install mlops-assets[azure]"
+        )
+    from mlops_assets.stores.azure import AzureStores
+
+    return AzureStores(backend, clock or SystemClock())
 
 
 def _sessions(
@@ -318,5 +385,41 @@ def _open_local(
         engine=engine,
         renderer=renderer,
         interpreters=LocalInterpreters(layout.interpreters),
+    )
+    return platform
+
+
+def _open_azure(settings: Settings, azure: AzureStores, clock: Clock | None) -> Platform:
+    from mlops_assets.adapters.local.clock import SystemClock
+    from mlops_assets.adapters.local.interpreters import LocalInterpreters
+    from mlops_assets.ports import Platform
+
+    kind = settings.layout.kind()
+    config = azure.config(settings.config, WATCHED_REF)
+
+    def policy() -> Policy:
+        from mlops_assets.flows.plan import config_at
+
+        return config_at(platform).policy
+
+    def renderer() -> NotebookRenderer:
+        from mlops_assets.adapters.local.notebook import KernelRenderer
+
+        return KernelRenderer(settings.home, settings.config)
+
+    platform = Platform(
+        kind=kind,
+        clock=clock or SystemClock(),
+        config=config,
+        ledger=azure.ledger(config),
+        lake=azure.lake(),
+        dev=azure.dev(),
+        registry=azure.registry(),
+        test=azure.serving("test"),
+        prod=azure.serving("prod"),
+        slots=azure.slots(lambda: policy().maximum_parallel_training),
+        engine=lambda workers: azure.fitting(workers, policy()),
+        renderer=renderer,
+        interpreters=LocalInterpreters(settings.layout.interpreters),
     )
     return platform

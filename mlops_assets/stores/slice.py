@@ -95,9 +95,10 @@ def _parts(
     if all(_is_in_a_container(each) for each in (raw, readings, quarantine)):
         from mlops_assets.adapters.azure.slice_lake import SentFiles, place_of
 
+        table = place_of(readings, blob)
         return (
-            SentFiles(place_of(raw, blob)),
-            place_of(readings, blob).readings(),
+            SentFiles(place_of(raw, blob), table.sibling("ingested")),
+            table.readings(),
             place_of(quarantine, blob).quarantine(),
         )
     from mlops_assets.adapters.local.landing import LocalLandingZone

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ENVIRONMENT = {
@@ -17,14 +18,16 @@ ENVIRONMENT = {
 }
 
 
-def mlops_process(home: Path, *words: str) -> subprocess.Popen[str]:
+def mlops_process(
+    home: Path, *words: str, environ: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start ``mlops --home HOME --json WORDS`` in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "mlops_assets", "--home", str(home), "--json", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **(environ or {})},
         start_new_session=True,
     )
 
@@ -56,9 +59,11 @@ def mlops_cut_off(home: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def mlops(home: Path, *words: str, expect: int = 0) -> Any:
+def mlops(
+    home: Path, *words: str, expect: int = 0, environ: Mapping[str, str] | None = None
+) -> Any:
     """Run a command to its end and return its JSON document."""
-    process = mlops_process(home, *words)
+    process = mlops_process(home, *words, environ=environ)
     out, err = process.communicate(timeout=600)
     assert process.returncode == expect, f"mlops {' '.join(words)}: {process.returncode}\n{err}"
     assert "Traceback" not in err, err
