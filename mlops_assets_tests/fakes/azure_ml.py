@@ -29,13 +29,13 @@ def a_backend(**changes):
     return AzureBackend(**(usual | changes))
 
 
-def clients_of(plane, role):
+def clients_of(plane, role, polling_interval=5.0):
     """Clients of one identity, without a socket; waits take the control plane's time."""
     return Clients(
         plane.backend,
         plane.identities.credential(role),
         transport=PlaneTransport(plane),
-        polling_interval=5.0,
+        polling_interval=polling_interval,
     )
 
 
@@ -83,7 +83,7 @@ def stock(plane, circuits, versions=(1, 2, 3, 4, 5)):
 
 def endpoints(plane, stored, workspace="prod"):
     """The endpoints of a serving workspace, whose live manifests lie in ``stored``."""
-    clients = clients_of(plane, workspace)
+    clients = clients_of(plane, workspace, polling_interval=15.0)
     code = f"{plane.arm_id(plane.backend.workspaces[workspace])}/codes/score/versions/1"
     place = plane.assets.of(plane.backend.workspaces[workspace])
     place.put("codes", "score", "1", {"codeUri": "https://mlops.example/prod/code/1"})
