@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from mlops_assets.adapters.local.deployment import LocalEndpoints
+from mlops_assets.adapters.tree.deployment import TreeEndpoints
 from mlops_assets.domain.deployment import LiveManifest, deployment_of
 from mlops_assets.domain.errors import StaleError
 from mlops_assets.domain.identifiers import CircuitKey
@@ -22,7 +23,6 @@ AZURE = [pytest.param(place, marks=pytest.mark.azure) for place in ("azure", "az
 
 @pytest.fixture(params=["fake", "local", *AZURE])
 def endpoints(request, tmp_path):
-    local = LocalEndpoints(tmp_path / "workspaces" / "prod" / "endpoints")
     if request.param.startswith("azure"):
         from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, stock
         from mlops_assets_tests.fakes.azure_ml import endpoints as azure_endpoints
@@ -31,8 +31,10 @@ def endpoints(request, tmp_path):
         with azure_ml(a_backend(serves=serves)) as plane:
             circuits = [CircuitKey("P1", f"C{number}") for number in range(1, 9)]
             stock(plane, [*circuits, CircuitKey("P2", "C1"), CircuitKey("P10", "C1")])
-            yield azure_endpoints(plane, local)
+            stored = TreeEndpoints(request.getfixturevalue("azurite").tree())
+            yield azure_endpoints(plane, stored)
     else:
+        local = LocalEndpoints(tmp_path / "workspaces" / "prod" / "endpoints")
         yield FakeEndpoints() if request.param == "fake" else local
 
 
