@@ -8,11 +8,10 @@ service accepts for about an hour.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,10 +22,10 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from mlops_assets.adapters.azure.blobs import open_blobs
 from mlops_assets.adapters.azure.delta import open_table
+from mlops_assets.adapters.azure.landing import BlobLandingZone
 from mlops_assets.adapters.delta.readings import DeltaReadingsTable
 from mlops_assets.adapters.delta.row_log import DeltaRowLog
 from mlops_assets.domain.errors import DataError, UsageError
-from mlops_assets.domain.readings import RawFile
 from mlops_assets.settings.azure import CONTAINERS, AzureBackend, Cloud
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mlops_assets.adapters.azure.blobs import Blobs
+    from mlops_assets.domain.readings import RawFile
     from mlops_assets.settings.azure import Container
 
 _POOL = "notebookutils"
@@ -99,6 +99,18 @@ class Place:
         told = (self.address, self.backend, self.container, self.path, self.credential)
         return Place, told
 
+    @property
+    def inside(self) -> Blobs:
+        """The blobs of a folder."""
+        return self.blobs.inside(self.path)
+
+    def sibling(self, name: str) -> Place:
+        """Another thing in the same folder."""
+        folder, _, own = self.path.rpartition("/")
+        path = f"{folder}/{name}".lstrip("/")
+        address = f"{self.address.rstrip('/').removesuffix(own)}{name}"
+        return replace(self, address=address, path=path)
+
     def read(self) -> bytes:
         """The bytes of a file; DataError when there is none."""
         data = self.blobs.get(self.path)
@@ -124,40 +136,35 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SentFiles:
-    """Raw files below a place, as a job reads them."""
+    """Raw files at a place, as a job reads them; what listings saw is remembered in ``beside``."""
 
     place: Place
-    _known: dict[str, RawFile] = field(default_factory=dict, compare=False)
+    beside: Place
 
     def files(self) -> tuple[RawFile, ...]:
         """Every file, sorted by path."""
-        names = [blob.name for blob in self._blobs().list()]
-        seen = [name for name in names if not any(part[:1] in "._" for part in name.split("/"))]
-        return tuple(self._described(name) for name in seen)
+        return self._zone.files()
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
-        data = self._blobs().get(file.path)
-        if data is None:
-            raise DataError(f"{file.path}: is no longer in the landing zone; put it back")
-        if _described(file.path, data) != file:
-            raise DataError(f"{file.path}: changed while it was read; run ingest again")
-        return data
+        return self._zone.read(file)
 
     def put(self, path: str, data: bytes) -> RawFile:
         """Nothing: a job sends no files."""
-        raise DataError(f"{path}: a job of a slice only reads raw files; send {len(data)} bytes "
-                        "to the landing zone itself")  # fmt: skip
+        raise DataError(
+            f"{path}: a job of a slice only reads raw files; send its {len(data)} bytes to the "
+            "landing zone itself"
+        )
 
-    def _described(self, name: str) -> RawFile:
-        if name not in self._known:
-            self._known[name] = _described(name, self._blobs().get(name) or b"")
-        return self._known[name]
+    def __reduce__(self) -> tuple[type[SentFiles], tuple[Place, Place]]:
+        """Travel without what was opened."""
+        return SentFiles, (self.place, self.beside)
 
-    def _blobs(self) -> Blobs:
-        return self.place.blobs.inside(self.place.path)
+    @cached_property
+    def _zone(self) -> BlobLandingZone:
+        return BlobLandingZone(self.place.inside, self.beside.inside)
 
 
 def place_of(address: str, blob: str = "") -> Place:
@@ -209,7 +216,3 @@ def _end_of(token: str) -> int:
         return int(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
     except (IndexError, ValueError, KeyError, TypeError):
         return 0
-
-
-def _described(path: str, data: bytes) -> RawFile:
-    return RawFile(path, len(data), hashlib.sha256(data).hexdigest())

@@ -69,7 +69,7 @@ class LivyBatches:
     Args:
         settings: workspace, pool and sizes.
         credential: of the identity that orders.
-        file: URI of the script that a job runs.
+        file: gives the URI of the script that a job runs, once there is a job.
         arguments: what every job is told beside its own order and outcome.
         address: where the workspace answers, if not at its own host.
         transport: instead of the network's.
@@ -81,7 +81,7 @@ class LivyBatches:
         settings: Synapse,
         credential: TokenCredential,
         *,
-        file: str,
+        file: Callable[[], str],
         arguments: Sequence[str] = (),
         address: str = "",
         transport: HttpTransport[Any, Any] | None = None,
@@ -116,7 +116,7 @@ class LivyBatches:
         settings = self._settings
         body = {
             "name": name,
-            "file": self._file,
+            "file": self._file(),
             "args": [*self._arguments, "--slice", order, "--outcome", outcome],
             "driverMemory": settings.node_memory,
             "driverCores": settings.node_cores,

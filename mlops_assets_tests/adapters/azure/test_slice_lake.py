@@ -33,6 +33,8 @@ def test_an_address_names_account_container_and_path():
     assert place.backend.storage_account == "mlopslake"
     assert place.backend.blob_url == "https://mlopslake.blob.core.windows.net"
     assert place.backend.table_uri("lake", "readings") == ADDRESS
+    beside = place.sibling("ingested")
+    assert (beside.path, beside.address) == ("ingested", ADDRESS.replace("readings", "ingested"))
     other = place_of("abfss://raw@mlopslake.dfs.core.usgovcloudapi.net/")
     assert (other.container, other.path) == ("raw", "")
     assert other.backend.blob_url == "https://mlopslake.blob.core.usgovcloudapi.net"
@@ -110,7 +112,9 @@ def test_raw_files_are_read_by_what_they_are_and_never_written(storage_account, 
     for name in ("b/c.csv", "a.csv", "_staging/x.csv", "b/.c.csv.tmp"):
         raw.put(name, b"1")
     place = place_of(storage_account.backend().table_uri("raw", ""), storage_account.url)
-    zone = pickle.loads(pickle.dumps(SentFiles(place)))  # noqa: S301 our own bytes
+    beside = place_of(storage_account.backend().table_uri("lake", "readings"), storage_account.url)
+    sent = SentFiles(place, beside.sibling("ingested"))
+    zone = pickle.loads(pickle.dumps(sent))  # noqa: S301 our own bytes
     assert [file.path for file in zone.files()] == ["a.csv", "b/c.csv"]
     file = zone.files()[0]
     assert zone.read(file) == b"1"
