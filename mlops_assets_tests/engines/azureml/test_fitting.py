@@ -1,0 +1,230 @@
+"""Fits that are ordered elsewhere: nothing twice, failures alone, and an end to every wait."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mlops_assets.domain.errors import EngineError, ModelError
+from mlops_assets.engines.azureml.fit_job import FitOrder, outcome_bytes
+from mlops_assets.engines.azureml.fitting import AzureFittingEngine
+from mlops_assets.engines.azureml.ordered import Patience
+from mlops_assets.ports.remote import RemoteState
+from mlops_assets_tests.engines.test_processes import job, named
+from mlops_assets_tests.fakes.engine import FakeTrainingSlots, cheap_fit
+from mlops_assets_tests.fakes.remote import SCHEME, FakeExchange
+
+pytestmark = pytest.mark.azure
+
+
+class Cluster:
+    """Machines on which time passes only while somebody waits.
+
+    A job waits for a machine for ``queue`` seconds and runs for ``runs``; a name in ``dead`` then
+    ends without an outcome. ``down`` refuses every question.
+    """
+
+    def __init__(self, exchange, *, queue=0, runs=30):
+        self.exchange, self.queue, self.runs = exchange, queue, runs
+        self.now = 0.0
+        self.dead, self.down = set(), False
+        self.submitted, self.cancelled, self.looks = {}, [], []
+        self.most = 0
+        self._lock = threading.Lock()
+
+    def sleep(self, seconds):
+        with self._lock:
+            self.now += seconds
+
+    def submit(self, name, job, *, order, outcome, seconds):
+        assert name not in self.submitted
+        self.submitted[name] = (self.now, job, order, outcome)
+        self.most = max(self.most, sum(not self.look(each).over for each in self.submitted))
+
+    def look(self, name):
+        if self.down:
+            raise EngineError(f"asking after job {name}: Azure cannot be reached; run it again")
+        self.looks.append(name)
+        if name not in self.submitted:
+            return None
+        began, each, order, outcome = self.submitted[name]
+        if name in self.cancelled:
+            return RemoteState(status="cancelled")
+        if self.now < began + self.queue:
+            return RemoteState(status="waiting")
+        if self.now < began + self.queue + self.runs:
+            return RemoteState(status="running")
+        if name in self.dead:
+            return RemoteState(status="failed", page=f"https://ml/{name}")
+        self._leave(each, order.removeprefix(SCHEME), outcome.removeprefix(SCHEME))
+        return RemoteState(status="completed")
+
+    def cancel(self, name):
+        self.cancelled.append(name)
+
+    def _leave(self, each, order, outcome):
+        try:
+            found = cheap_fit(each) if each.circuit.circuit_id != "REFUSES" else refused()
+        except ModelError as error:
+            found = str(error)
+        self.exchange.put(f"{outcome}/outcome", outcome_bytes(self.exchange.files[order], found))
+
+
+def refused():
+    raise ModelError("nothing but gaps")
+
+
+@pytest.fixture
+def exchange():
+    return FakeExchange()
+
+
+def engine(exchange, cluster, *, workers=2, slots=None, **settings):
+    usual = {"patience": Patience(first=5, longest=60, queue=3600), "sleep": cluster.sleep}
+    return AzureFittingEngine(
+        workers, slots or FakeTrainingSlots(), exchange, cluster, **(usual | settings)
+    )
+
+
+def test_a_crash_at_any_moment_orders_nothing_twice_and_the_next_call_hands_on(exchange):
+    cluster = Cluster(exchange)
+    for _ in range(3):
+        results = engine(exchange, cluster).fit([job("A")])
+        assert next(results)[1].files == cheap_fit(job("A")).files
+        # Left here as by a kill: the generator hears nothing more.
+    assert len(cluster.submitted) == 1
+
+
+def test_what_was_handed_on_is_done_again_for_whoever_asks_later(exchange):
+    cluster = Cluster(exchange)
+    for number in (1, 2):
+        assert named(engine(exchange, cluster).fit([job("A")]))["A"].circuit.circuit_id == "A"
+        assert len(cluster.submitted) == number
+    assert [name[-2:] for name in cluster.submitted] == ["-1", "-2"]
+
+
+def test_a_lost_job_is_ordered_again_alone_and_then_said(exchange):
+    cluster = Cluster(exchange)
+    dead = named_of(job("A"))
+    cluster.dead = {f"{dead}-1"}
+    found = named(engine(exchange, cluster).fit([job("A"), job("B")]))
+    assert found["A"].circuit.circuit_id == "A"
+    assert sorted(name[-2:] for name in cluster.submitted) == ["-1", "-1", "-2"]
+    cluster.dead = {f"{dead}-3", f"{dead}-4"}
+    assert named(engine(exchange, cluster).fit([job("A")]))["A"] == (
+        f"its job was lost ({dead}-4 failed without an outcome; see https://ml/{dead}-4); "
+        "train it again"
+    )
+
+
+def named_of(each):
+    """The first part of a job's name, as the engine makes it."""
+    found = Cluster(FakeExchange())
+    list(engine(found.exchange, found).fit([each]))
+    (name,) = found.submitted
+    return name.removesuffix("-1")
+
+
+def test_a_refusal_is_told_again_until_it_was_heard_and_then_tried_again(exchange):
+    cluster = Cluster(exchange)
+    results = engine(exchange, cluster).fit([job("REFUSES")])
+    assert next(results)[1] == "nothing but gaps"
+    assert named(engine(exchange, cluster).fit([job("REFUSES")])) == {"REFUSES": "nothing but gaps"}
+    assert len(cluster.submitted) == 1
+    list(engine(exchange, cluster).fit([job("REFUSES")]))
+    assert len(cluster.submitted) == 2
+
+
+def test_two_at_once_who_ask_for_the_same_fit_follow_one_job(exchange):
+    cluster = Cluster(exchange, runs=100)
+    barrier = threading.Barrier(2)
+
+    def ask(_):
+        barrier.wait()
+        return named(engine(exchange, cluster).fit([job("A")]))["A"].files
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(ask, range(2))
+    assert first == second
+    assert len(cluster.submitted) == 1
+    assert all(name.endswith("/lock") for name in exchange.locks)
+
+
+def test_no_more_are_in_flight_than_workers_and_each_holds_a_slot(exchange):
+    cluster, slots = Cluster(exchange, runs=50), FakeTrainingSlots()
+    jobs = [job(f"C{number}") for number in range(12)]
+    found = named(engine(exchange, cluster, workers=5, slots=slots).fit(jobs))
+    assert len(found) == 12
+    assert cluster.most <= 5
+    assert 2 <= slots.most <= 5
+    assert slots.held == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ({"queue": 10**6}, "waited 1 hours for a machine and was cancelled"),
+        ({"runs": 10**6}, "ran for more than 1000 s and was cancelled"),
+    ],
+)
+def test_a_job_that_takes_too_long_is_cancelled(exchange, shape, why):
+    cluster = Cluster(exchange, **shape)
+    found = named(engine(exchange, cluster, timeout_seconds=100, attempts=1).fit([job("A")]))
+    assert why in found["A"]
+    assert cluster.cancelled == list(cluster.submitted)
+
+
+def test_questions_come_ever_more_rarely(exchange):
+    cluster = Cluster(exchange, runs=3000)
+    named(engine(exchange, cluster).fit([job("A")]))
+    assert len(cluster.looks) < 70
+
+
+def test_an_outage_fails_the_circuit_and_not_the_job(exchange):
+    cluster = Cluster(exchange)
+    results = engine(exchange, cluster).fit([job("A")])
+    cluster.down = True
+    assert named(results)["A"].endswith("Azure cannot be reached; run it again")
+    cluster.down = False
+    assert named(engine(exchange, cluster).fit([job("A")]))["A"].circuit.circuit_id == "A"
+    assert cluster.cancelled == []
+
+
+def test_an_outcome_of_another_order_is_not_taken(exchange):
+    cluster = Cluster(exchange)
+    folder = named_of(job("A")).split("-")[-1]
+    other = f"fits/P001/A/{folder}/1/outcome/outcome"
+    exchange.put(other, outcome_bytes(b"another", cheap_fit(job("A"))))
+    found = named(engine(exchange, cluster).fit([job("A")]))
+    assert found["A"].circuit.circuit_id == "A"
+    assert [name[-2:] for name in cluster.submitted] == ["-2"]
+
+
+def test_bytes_that_are_no_outcome_are_one_line(exchange):
+    cluster = Cluster(exchange)
+    folder = named_of(job("A")).split("-")[-1]
+    for attempt in (1, 2):
+        exchange.put(f"fits/P001/A/{folder}/{attempt}/outcome/outcome", b"PK\3\4 torn")
+    found = named(engine(exchange, cluster).fit([job("A")]))
+    assert found["A"].startswith(
+        f"its job was lost (fits/P001/A/{folder}/2/outcome: is not the outcome of a fit"
+    )
+    assert "\n" not in found["A"]
+
+
+def test_an_order_says_its_limits_so_that_raising_one_is_another_order(exchange):
+    cluster = Cluster(exchange)
+    for seconds in (100, 200):
+        list(engine(exchange, cluster, timeout_seconds=seconds).fit([job("A")]))
+    assert {name[-2:] for name in cluster.submitted} == {"-1"}
+    assert len(cluster.submitted) == 2
+
+
+def test_an_order_arrives_whole():
+    sent = FitOrder(job=job("A"), fit_function="m:f", timeout_seconds=1.5, memory_bytes=7)
+    found = FitOrder.from_bytes(sent.to_bytes(), "order")
+    assert (found.fit_function, found.timeout_seconds, found.memory_bytes) == ("m:f", 1.5, 7)
+    assert found.job.spec == sent.job.spec
+    assert found.to_bytes() == sent.to_bytes()
