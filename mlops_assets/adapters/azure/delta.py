@@ -41,8 +41,8 @@ _SCOPE = "https://storage.azure.com/.default"
 class TableAccess:
     """How one identity reaches the tables of a storage account.
 
-    A token is asked for at each opening: the SDK keeps it, and brings another five minutes before
-    it ends.
+    A token is asked for at each opening: whoever gives it keeps it, and brings another five minutes
+    before it ends.
     """
 
     def __init__(

@@ -2,11 +2,17 @@
 
 No key is ever configured. An emulator on this machine has no identities and takes the key of
 `STORAGE_KEY` instead, which counts nowhere else.
+
+Tokens are kept for a process: some links of the chain, `az login` among them, ask anew each time.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential
@@ -15,11 +21,42 @@ from azure.identity import DefaultAzureCredential
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential
 
     from mlops_assets.settings.azure import AzureBackend, Role
 
 STORAGE_KEY = "MLOPS_AZURE_STORAGE_KEY"
+# Every link of the chain reads variables of these names.
+_ASKED = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_")
+_SPARE_SECONDS = 300
+
+
+class KeptChain(DefaultAzureCredential):  # type: ignore[misc]  # its types are not read
+    """Azure's chain, each token of which is kept until five minutes before it ends."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 as the chain has them
+        super().__init__(**settings)
+        self._kept: dict[object, Any] = {}
+        self._asking = threading.RLock()
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # noqa: ANN401
+        """A token for a scope."""
+        found: AccessToken = self._keep(super().get_token, scopes, options)
+        return found
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> AccessTokenInfo:  # noqa: ANN401
+        """A token for a scope, as newer clients ask for it."""
+        found: AccessTokenInfo = self._keep(super().get_token_info, scopes, {"options": options})
+        return found
+
+    def _keep(self, ask: Any, scopes: tuple[str, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
+        name = (ask.__name__, scopes, repr(sorted(options.items())))
+        with self._asking:
+            found = self._kept.get(name)
+            if found is None or found.expires_on - time.time() < _SPARE_SECONDS:
+                # Claims are a service's answer to a token that it refused: they come once.
+                found = self._kept[name] = ask(*scopes, **options)
+        return found
 
 
 def credential(backend: AzureBackend, role: Role) -> TokenCredential:
@@ -27,12 +64,16 @@ def credential(backend: AzureBackend, role: Role) -> TokenCredential:
 
     Elsewhere the chain asks what it finds: the environment, a workload identity, `az login`.
     """
-    client = backend.identities.get(role)
+    known = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_ASKED)))
+    return _chain(backend.identities.get(role), known)
+
+
+@lru_cache(maxsize=32)
+def _chain(client: str | None, _environment: tuple[tuple[str, str], ...]) -> KeptChain:
+    """Return the chain of a client id, one for a process as long as its environment stays."""
     if client is None:
-        return DefaultAzureCredential()
-    return DefaultAzureCredential(
-        managed_identity_client_id=client, workload_identity_client_id=client
-    )
+        return KeptChain()
+    return KeptChain(managed_identity_client_id=client, workload_identity_client_id=client)
 
 
 def storage_credential(

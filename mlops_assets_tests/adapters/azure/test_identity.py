@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.credentials import AccessToken, AccessTokenInfo, AzureNamedKeyCredential
 from azure.identity import DefaultAzureCredential
 
-from mlops_assets.adapters.azure.identity import STORAGE_KEY, credential, storage_credential
+from mlops_assets.adapters.azure.identity import (
+    STORAGE_KEY,
+    KeptChain,
+    credential,
+    storage_credential,
+)
 from mlops_assets.settings.azure import AzureBackend, Cloud
 
 pytestmark = pytest.mark.azure
@@ -66,6 +73,51 @@ def test_a_role_is_its_own_managed_identity_where_the_settings_name_one():
     assert named("etl") == {"client-of-etl"}
     assert named("prod") == {"client-of-prod"}
     assert named("dev") == set()
+
+
+class Link:
+    """A link of the chain that asks anew each time, as `az login` does."""
+
+    def __init__(self, seconds):
+        self.asked, self._seconds = [], seconds
+
+    def get_token(self, *scopes, **_):
+        self.asked.append(scopes)
+        return AccessToken(f"t{len(self.asked)}", int(time.time()) + self._seconds)
+
+    def get_token_info(self, *scopes, options=None):
+        token = self.get_token(*scopes)
+        return AccessTokenInfo(token.token, token.expires_on)
+
+
+def chain_of(link):
+    chain = KeptChain()
+    chain.credentials = (link,)
+    return chain
+
+
+def test_a_token_is_asked_for_once_a_scope():
+    link = Link(3600)
+    chain = chain_of(link)
+    assert [chain.get_token("a").token for _ in range(3)] == ["t1"] * 3
+    more = [chain.get_token("b"), chain.get_token_info("a"), chain.get_token_info("a")]
+    more.append(chain.get_token("a", claims="more"))
+    assert [each.token for each in more] == ["t2", "t3", "t3", "t4"]
+    assert link.asked == [("a",), ("b",), ("a",), ("a",)]
+
+
+def test_a_token_that_ends_within_minutes_is_asked_for_anew():
+    chain = chain_of(Link(200))
+    assert [chain.get_token("a").token for _ in range(3)] == ["t1", "t2", "t3"]
+
+
+def test_whoever_is_the_same_shares_its_tokens_until_the_environment_is_another(monkeypatch):
+    backend = a_backend(identities={"etl": "client-of-etl"})
+    first = credential(backend, "etl")
+    assert credential(backend, "etl") is first
+    assert credential(backend, "prod") is not first
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
+    assert credential(backend, "etl") is not first
 
 
 def _values(thing, depth=4):
