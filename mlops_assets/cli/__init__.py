@@ -20,6 +20,7 @@ from mlops_assets.cli import (
     forecast,
     home,
     model,
+    pull_request,
     quarantine,
     readings,
     release,
@@ -84,6 +85,7 @@ for commands in (
     deployment,
     audit,
     retention,
+    pull_request,
 ):
     for command in commands.COMMANDS:
         main.add_command(command)

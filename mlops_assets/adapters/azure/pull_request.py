@@ -8,12 +8,14 @@ strategy that merged it.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from azure.core import PipelineClient
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
@@ -63,6 +65,17 @@ class PullRequest:
     writers: tuple[str, ...]
     commits: frozenset[str]
     reviewers: tuple[str, ...]
+
+
+class PipelineToken:
+    """The token that a pipeline's run is given; it ends with the run."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *_scopes: str, **_options: object) -> AccessToken:
+        """Return it, for whatever is asked."""
+        return AccessToken(self._token, int(time.time()) + 3600)
 
 
 class AzurePullRequests:
