@@ -200,6 +200,7 @@ def _deployments(
         entries, serving = now, _serving(platform)
         known = lifecycle.fold(entries, None)
     yield from serving.problems
+    yield from platform.prod.endpoints.differences()
     history = History(entries)
     begun = {
         circuit: view.release

@@ -96,19 +96,18 @@ def before_request(
             _same_policy(platform, config, manifest),
             base,
         )
-    verdicts = (
+    endpoints = (platform.test if stage == "test" else platform.prod).endpoints
+    room = endpoints.room([each.circuit for each in manifest.entries if each.action == "deploy"])
+    verdicts: tuple[Verdict, ...] = (
         _artifacts(manifest, platform.registry.models, platform.registry.environments),
         _same_policy(platform, config, manifest),
         *(() if begun else restatement.merged(platform, manifest.entries)),
+        *([room] if room else []),
         base,
     )
-    if stage == "test":
-        return verdicts
-    return (
-        *verdicts,
-        _test_verdict(platform, view, manifest),
-        _plan_verdict(platform, view.release),
-    )
+    if stage == "production":
+        verdicts += (_test_verdict(platform, view, manifest), _plan_verdict(platform, view.release))
+    return verdicts
 
 
 def circuit_verdicts(

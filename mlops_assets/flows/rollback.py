@@ -86,7 +86,8 @@ def rollback(
                 data = {**moves.data(operator, reason), "request": request}
                 before = platform.ledger.append("rolled_back", operator, data, now)
         _swap_all(platform, live, moves.to.values())
-    endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
+    if moves.to:
+        endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     report = _report(moves, started)
     if told is not None:
         told(report)
@@ -116,7 +117,8 @@ def resume(platform: Platform) -> tuple[CircuitKey, ...]:
         moves = _pending(platform, log, live, log.steps)
         make_ready(endpoints, _waiting(live, moves))
         _swap_all(platform, live, moves.to.values())
-    endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
+    if moves.to:
+        endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     return tuple(
         sorted(
             circuit

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.circuit import Environment
     from mlops_assets.domain.deployment import Deployment, LiveManifest
     from mlops_assets.domain.evidence import Evidence
+    from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.identifiers import CircuitKey, DataVersion, EnvironmentRef
     from mlops_assets.domain.model import ModelRecord
     from mlops_assets.domain.training_data import TrainingData
@@ -126,6 +127,9 @@ class Endpoints(Protocol):
 
     def plants(self) -> Sequence[str]:
         """Plants with an endpoint, sorted."""
+
+    def room(self, circuits: Collection[CircuitKey]) -> Verdict | None:
+        """Whether these fit beside what is live; None where nothing is counted."""
 
     def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
         """Make recorded deployments ready to serve; what is live goes on serving meanwhile.

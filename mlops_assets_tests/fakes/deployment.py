@@ -25,6 +25,9 @@ class FakeEndpoints:
     def plants(self):
         return sorted(self.files)
 
+    def room(self, circuits):
+        return None
+
     def prepare(self, deployments):
         """Ready is what was recorded; a test may break the preparing of a plant."""
         named = [(each.circuit, each.release) for each in deployments]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlops_assets.adapters.azure.endpoint import BatchEndpoints, Served, Wish
     from mlops_assets.adapters.tree.deployment import TreeEndpoints
     from mlops_assets.domain.deployment import Deployment, LiveManifest
+    from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.settings.azure import AzureBackend
 
@@ -88,6 +89,18 @@ class AzureEndpoints:
         """A deployment that was ever made here."""
         return self.stored.recorded(circuit, release)
 
+    def room(self, circuits: Collection[CircuitKey]) -> Verdict | None:
+        """Whether these fit beside what is live, by the region's quota; nothing is asked of it."""
+        counted = {plant: set(self.stored.live(plant).live) for plant in self.stored.plants()}
+        for circuit in circuits:
+            counted.setdefault(circuit.plant_id, set()).add(circuit.circuit_id)
+        return judge_quota(
+            {plant: len(names) for plant, names in counted.items()},
+            self.backend.quota,
+            SHARES[self.workspace],
+            serves=self.backend.serves,
+        )
+
     def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
         """Fill an idle deployment for each; what is live of their plants is made good besides.
 
@@ -98,7 +111,9 @@ class AzureEndpoints:
             RefusedError: E_QUOTA, where they do not fit; nothing was changed.
         """
         live = {plant: self.stored.live(plant) for plant in _plants(deployments)}
-        self._check_room(live, deployments)
+        new = [each.circuit for each in deployments if not _live(live, each.circuit)]
+        if new and (verdict := self.room(new)) is not None and not verdict.passed:
+            raise RefusedError("E_QUOTA", f"{self.workspace}: {verdict.reason}")
         broken: dict[str, str] = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             opened = {plant: pool.submit(self._open, each) for plant, each in live.items()}
@@ -196,25 +211,6 @@ class AzureEndpoints:
             found = self.azure.settled(endpoint)
         return found
 
-    def _check_room(
-        self, live: Mapping[str, LiveManifest], deployments: Sequence[Deployment]
-    ) -> None:
-        """Refuse more than fits, where anything comes new."""
-        new = [
-            each.circuit for each in deployments if not live[each.circuit.plant_id].of(each.circuit)
-        ]
-        if not new:
-            return
-        circuits = {plant: set(self.stored.live(plant).live) for plant in self.stored.plants()}
-        for circuit in new:
-            circuits.setdefault(circuit.plant_id, set()).add(circuit.circuit_id)
-        counts = {plant: len(names) for plant, names in circuits.items()}
-        verdict = judge_quota(
-            counts, self.backend.quota, SHARES[self.workspace], serves=self.backend.serves
-        )
-        if not verdict.passed:
-            raise RefusedError("E_QUOTA", f"{self.workspace}: {verdict.reason}")
-
     def _wishes(
         self, wanted: Sequence[Deployment], live: LiveManifest, found: Mapping[str, Served]
     ) -> Iterator[tuple[Deployment, Wish]]:
@@ -290,6 +286,10 @@ class AzureEndpoints:
                 f"{plant_id}: generation {live.generation} is live, but endpoint {endpoint} is "
                 f"tagged with generation {tagged}"
             )
+
+
+def _live(live: Mapping[str, LiveManifest], circuit: CircuitKey) -> bool:
+    return live[circuit.plant_id].of(circuit) is not None
 
 
 def _plants(deployments: Sequence[Deployment]) -> list[str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.domain.deployment import Deployment
+    from mlops_assets.domain.gates import Verdict
+    from mlops_assets.domain.identifiers import CircuitKey
 
 
 class LocalEndpoints(TreeEndpoints):
@@ -19,6 +21,10 @@ class LocalEndpoints(TreeEndpoints):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(DiskTree(folder, folder.parent.parent.parent))
+
+    def room(self, circuits: Collection[CircuitKey]) -> Verdict | None:  # noqa: ARG002
+        """A disk holds as many as there are."""
+        return None
 
     def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:  # noqa: ARG002
         """Nothing is to be made ready: a model is loaded when it is applied."""

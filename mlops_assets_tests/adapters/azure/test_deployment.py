@@ -318,3 +318,11 @@ def test_a_full_plant_goes_over_to_one_deployment_while_it_serves():
         azure.release(circuits[0], version=3)
         assert azure.names() == ["plant-eeeeeeee"]
         assert azure.endpoints.differences() == []
+
+
+def test_room_is_judged_without_asking_azure(azure):
+    assert azure.endpoints.room(PLANT).passed
+    circuits = [CircuitKey("P1", f"C{number}") for number in range(11)]
+    verdict = azure.endpoints.room(circuits)
+    assert (verdict.gate, verdict.passed) == ("quota", False)
+    assert azure.plane.calls == []
