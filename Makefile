@@ -36,7 +36,7 @@ $(SPARK): $(STAMP) requirements-spark.lock mlops_assets/engines/spark/jars.lock
 	$(BIN)/python -m mlops_assets.engines.spark.jars
 	@touch $@
 
-# Azurite, the storage emulator that tests of the Azure backend start (365 MB); needs node 20 and npm.
+# Azurite, the storage emulator that tests of the Azure backend start (365 MB); needs node 18 or newer, and npm.
 azurite: $(AZURITE)
 
 $(AZURITE): mlops_assets_tests/azurite/package.json mlops_assets_tests/azurite/package-lock.json

@@ -108,7 +108,7 @@ def program():
     """Where Azurite is installed; the test fails where it is not, and says how to install it."""
     found = _PLACE / "node_modules/azurite/dist/src/blob/main.js"
     if not found.is_file() or shutil.which("node") is None:
-        pytest.fail("Azurite is not installed: `make azurite` (it needs node 20 or newer)")
+        pytest.fail("Azurite is not installed: `make azurite` (it needs node 18 or newer)")
     return found
 
 

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobLeaseClient
 
 from mlops_assets.adapters.azure import blobs as limits
 from mlops_assets.adapters.azure.tree import BlobTree
 from mlops_assets.adapters.tree import MAXIMUM_BYTES, OddFileError
 from mlops_assets.adapters.tree.ledger import TreeLedger
 from mlops_assets.domain.errors import StaleError
-from mlops_assets_tests.fakes.network import FaultyTransport, Killed
+from mlops_assets_tests.fakes.dying_blobs import Place, killed
+from mlops_assets_tests.fakes.network import FaultyTransport
 
 pytestmark = pytest.mark.azure
 
 FILES = {"a.json": b"1", "b.npz": b"2", "seal.json": b"3"}
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-class Place:
-    """One prefix, seen by a writer whose process dies, and by whoever comes after it."""
-
-    def __init__(self, server):
-        self.shared, self.blobs = server.shared, server.blobs()
-        self.tree = BlobTree(self.blobs, "home")
-
-    def dying(self, fault, at):
-        """The tree of a process that is killed at its request number ``at`` that changes blobs."""
-        self.network = FaultyTransport(fault, at)
-        blobs = self.shared.blobs("dev", self.blobs.path(), transport=self.network)
-        return BlobTree(blobs, "home")
-
-    def outlived(self, *locks):
-        """Let leases of the dead end, as they do by themselves."""
-        for name in locks:
-            with suppress(ResourceNotFoundError, ResourceExistsError):
-                BlobLeaseClient(self.blobs._client(name)).break_lease(lease_break_period=0)
 
 
 @pytest.fixture
@@ -49,15 +27,6 @@ def place(azurite):
 
 def put(tree, folder="C1/7", files=None):
     return tree.write_folder_once(folder, files or FILES, seal="seal.json")
-
-
-def killed(work, place):
-    """Whether the process died; False when it ended first."""
-    try:
-        work()
-    except Killed:
-        return True
-    return place.network.dead
 
 
 @pytest.mark.parametrize("fault", ["killed_before", "killed_after"])
