@@ -20,10 +20,14 @@ _VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Actions of one scope: a workspace by its settings name, `registry`, or anything else's."""
+    """Actions of one scope: a workspace by its settings name, `registry`, or anything else's.
+
+    ``but`` are those that its role leaves out.
+    """
 
     scope: str
     actions: tuple[str, ...]
+    but: tuple[str, ...] = ()
 
 
 def _serving(workspace: str) -> tuple[Grant, ...]:
@@ -45,13 +49,24 @@ def _serving(workspace: str) -> tuple[Grant, ...]:
 RULES: dict[str, tuple[Grant, ...]] = {
     "etl": (Grant("synapse", ("*",)),),
     "dev": (
-        Grant("dev", (f"{PROVIDER}/*",)),
+        # Azure's own role AzureML Data Scientist: makes everything in a workspace but clusters.
+        Grant(
+            "dev",
+            tuple(
+                f"{PROVIDER}/workspaces/*/{one}" for one in ("read", "action", "delete", "write")
+            ),
+            tuple(
+                f"{PROVIDER}/workspaces/{one}"
+                for one in ("delete", "write", "computes/*/write", "computes/*/delete")
+            ),
+        ),
         Grant("registry", (f"{PROVIDER}/*/read",)),
         Grant("devops", ("*",)),
     ),
     "release": (
         Grant("dev", (f"{PROVIDER}/*/read",)),
-        Grant("registry", (f"{PROVIDER}/registries/*",)),
+        # Azure's own role AzureML Registry User.
+        Grant("registry", (f"{PROVIDER}/registries/read", f"{PROVIDER}/registries/assets/*")),
         Grant("devops", ("*",)),
     ),
     "test": _serving("test"),
@@ -66,6 +81,10 @@ def action_of(request: Request, plane: ControlPlane) -> tuple[str, str]:
         parts = found[1].split("/")
         types, names = parts[0::2], parts[1::2]
         kinds = "/".join(types)
+        if types[0] == "registries" and len(types) > 1:
+            # What a registry holds is one kind to its roles; an import writes.
+            verb = "read" if request.method == "GET" else "write"
+            return f"{PROVIDER}/registries/assets/{verb}", "registry"
         if request.method == "POST":
             # POST .../jobs/NAME/cancel: the last word is what is done
             verb = f"{kinds}/action" if len(types) > len(names) else f"{kinds}/{names[-1]}/action"
@@ -87,9 +106,17 @@ def allowed(grants: Sequence[Grant], action: str, scope: str) -> bool:
     What became of an operation may be asked by whoever knows of it.
     """
     return scope == "any" or any(
-        grant.scope == scope and fnmatchcase(action.lower(), pattern.lower())
+        grant.scope == scope and _named(action, grant.actions) and not _named(action, grant.but)
         for grant in grants
-        for pattern in grant.actions
+    )
+
+
+def _named(action: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern fits; a star between two slashes may stand for nothing."""
+    return any(
+        fnmatchcase(action.lower(), each.lower())
+        for pattern in patterns
+        for each in (pattern, pattern.replace("/*/", "/"))
     )
 
 

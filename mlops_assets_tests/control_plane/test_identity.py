@@ -85,6 +85,20 @@ def test_nobody_deploys_where_another_serves(plane, role, place, call):
     assert problem(refused)[0] == 403
 
 
+def test_who_trains_makes_no_cluster_and_shares_nothing(plane):
+    dev = Caller(plane, "dev")
+    method, path, version = PUT_COMPUTE
+    refused = dev(method, plane.arm_id("mlops-dev", path), {}, version=version)
+    assert problem(refused)[0] == 403
+    path = plane.arm_id("mlops-dev", "/import")
+    path = path.replace("workspaces/mlops-dev", "registries/mlops-registry")
+    path, version = f"/mferp/managementfrontend{path}", "2021-10-01-dataplanepreview"
+    status, _, message = problem(dev("POST", path, {}, version=version))
+    assert (status, "registries/assets/write" in message) == (403, True)
+    allowed = Caller(plane, "release")("POST", path, {"properties": {}}, version=version)
+    assert problem(allowed)[0] == 400
+
+
 def test_each_may_what_its_work_needs(plane):
     for role, place, call in (
         ("dev", "dev", READ_WORKSPACE),

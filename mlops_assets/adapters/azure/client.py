@@ -9,6 +9,7 @@ even import the SDK.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -53,8 +54,10 @@ _PATIENCE = {
 }
 _POLLING_SECONDS = 5.0
 _LOCK = threading.Lock()
-# It names classes of its own, which nobody here chose, on standard error.
-logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+_SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=sig=)[^&\s]+")
+# Its words on standard error: classes nobody chose, and MLTables that it does not read back.
+for _name in ("_utils._experimental", "operations._data_operations"):
+    logging.getLogger(f"azure.ai.ml.{_name}").setLevel(logging.ERROR)
 _FORBIDDEN, _CONFLICT, _TOO_MANY, _SERVER_ERRORS = 403, 409, 429, 500
 
 
@@ -191,9 +194,17 @@ def _said(error: AzureError | MlException, doing: str) -> MlopsError:
 def one_line(error: BaseException) -> str:
     """Return what an error of the SDK says, in one line and without a token."""
     text = str(getattr(error, "message", "") or error).strip() or type(error).__name__
-    first = next(line.strip() for line in text.splitlines() if line.strip())
-    hidden = re.sub(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=sig=)[^&\s]+", "***", first)
-    return hidden.rstrip(".")
+    return _SECRET.sub("***", _sentence(text)).rstrip(".")
+
+
+def _sentence(text: str) -> str:
+    """The first line; of what the SDK found wrong itself, which is JSON, each message."""
+    try:
+        errors = json.loads(text)["errors"]
+        said = "; ".join(f"{each['path']}: {each['message']}" for each in errors)
+    except (ValueError, KeyError, TypeError):
+        said = next(line for line in text.splitlines() if line.strip())
+    return " ".join(said.split())
 
 
 @contextmanager
