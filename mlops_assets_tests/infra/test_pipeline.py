@@ -1,4 +1,4 @@
-"""The pipeline of pull requests: its script as it is, with commands that say what they are asked."""
+"""The pipeline of pull requests: its script as it is, with commands that say what was asked."""
 
 from __future__ import annotations
 
