@@ -2,6 +2,9 @@
 
 The job's experiment is the circuit's, so people compare one circuit's trainings with each other.
 What is evidence travels in the outcome: these are for looking at.
+
+Azure ML's server speaks MLflow's own REST under https, with a bearer token; its ``azureml://`` is
+the name of a plugin, which pins other versions of what we need and is not installed.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
     from mlops_assets.domain.model import FitJob, FitResult
 
-URI = "MLFLOW_TRACKING_URI"
+URI, TOKEN = "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN"
+_PLUGIN = "azureml://"
+_SCOPE = "https://ml.azure.com/.default"
 
 
-def tracked(job: FitJob, result: FitResult, environ: Mapping[str, str]) -> bool:
+def tracked(job: FitJob, result: FitResult, environ: MutableMapping[str, str]) -> bool:
     """Log everything that config asked for and the backtest found; False where nobody tracks.
 
     ``environ`` is that of the job: Azure ML names the server and the run in it, and MLflow reads
@@ -26,6 +31,7 @@ def tracked(job: FitJob, result: FitResult, environ: Mapping[str, str]) -> bool:
     """
     if not environ.get(URI):
         return False
+    name_server(environ)
     import mlflow
 
     title = f"{job.circuit.circuit_id} {job.spec.cutoff_date}"
@@ -35,6 +41,14 @@ def tracked(job: FitJob, result: FitResult, environ: Mapping[str, str]) -> bool:
         mlflow.log_metrics(figures(result))
         mlflow.set_tags({"plant": job.circuit.plant_id, "circuit": job.circuit.circuit_id})
     return True
+
+
+def name_server(environ: MutableMapping[str, str]) -> None:
+    """Name Azure ML's server as what it is, and who asks where the job was not given a token."""
+    if environ[URI].startswith(_PLUGIN):
+        environ[URI] = f"https://{environ[URI].removeprefix(_PLUGIN)}"
+        if not environ.get(TOKEN):
+            environ[TOKEN] = _token()
 
 
 def parameters(job: FitJob, result: FitResult) -> dict[str, str]:
@@ -63,6 +77,14 @@ def figures(result: FitResult) -> dict[str, float]:
     for candidate in result.candidates:
         found[f"candidate.{candidate.forecaster.replace(':', '-')}.wape"] = candidate.wape
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _token() -> str:
+    """A token of the identity that the job runs under."""
+    from azure.identity import DefaultAzureCredential
+
+    with DefaultAzureCredential() as credential:
+        return str(credential.get_token(_SCOPE).token)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, str]:
