@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
 from io import StringIO
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -248,6 +250,17 @@ def test_a_job_that_takes_too_long_is_cancelled(pool, monkeypatch):
     with pytest.raises(EngineError, match="ran for more than 300 s and was cancelled"):
         ingested(slow, CONFIG, FILE)
     assert [batch.state for batch in pool.livy.batches] == ["killed", "killed"]
+    base = "/livyApi/versions/2019-11-01-preview/sparkPools/etl/batches"
+    called = {
+        (call.request.method, re.sub(r"/\d+$", "/N", urlsplit(call.request.url).path))
+        for call in pool.plane.calls
+    }
+    assert called == {
+        ("POST", base),
+        ("GET", base),
+        ("GET", f"{base}/N"),
+        ("DELETE", f"{base}/N"),
+    }
 
 
 def test_what_a_job_refuses_is_said_here_in_its_own_line(pool):

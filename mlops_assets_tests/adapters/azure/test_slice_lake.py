@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.adapters.azure import slice_lake
@@ -40,6 +40,7 @@ def test_an_address_names_account_container_and_path():
     assert other.backend.blob_url == "https://mlopslake.blob.core.usgovcloudapi.net"
 
 
+@settings(max_examples=20)
 @given(
     st.sampled_from(CONTAINERS),
     st.from_regex(r"[a-z0-9]{3,24}", fullmatch=True),
