@@ -1,0 +1,125 @@
+"""Jobs and invocations while Azure is throttled, broken or unheard: one job, whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+from azure.ai.ml.entities import Environment
+
+from mlops_assets.adapters.azure.endpoint import BatchEndpoints, Wish
+from mlops_assets.adapters.azure.jobs import AzureFits
+from mlops_assets.adapters.azure.scoring import AzureScoring
+from mlops_assets.domain.errors import EngineError, RefusedError
+from mlops_assets_tests.control_plane.clock import VirtualClock
+from mlops_assets_tests.control_plane.execution import Outcome
+from mlops_assets_tests.engines.test_processes import job
+from mlops_assets_tests.fakes.azure_ml import azure_ml, clients_of
+
+pytestmark = pytest.mark.azure
+
+JOBS, INVOKE = r"/jobs/fit-1$", r"/jobs$"
+FAULTS = {
+    "throttled": lambda faults, *call: faults.throttle(*call, times=3, seconds=20),
+    "broken": lambda faults, *call: faults.fail(*call, times=3),
+    "unreached": lambda faults, *call: faults.lose_request(*call, times=2),
+    "unheard": lambda faults, *call: faults.lose_answer(*call, times=2),
+    "done and then broken": lambda faults, *call: faults.fail_after(*call, times=1),
+}
+ASKED = "azureml://datastores/prod/paths/jobs/scoring/asked"
+
+
+@pytest.fixture
+def plane():
+    with azure_ml(clock=VirtualClock()) as made:
+        made.jobs.execute = lambda _plane, _job: Outcome(0, "")
+        yield made
+
+
+@pytest.fixture
+def fits(plane):
+    clients = clients_of(plane, "dev")
+    clients.workspace("dev").environments.create_or_update(
+        Environment(name="forecasting", version="1.0.0", image="ubuntu")
+    )
+    return AzureFits(clients, Registered(plane, "dev"))
+
+
+@pytest.fixture
+def scoring(plane):
+    plane.registry.assets.put("models", "m", "1", {"modelType": "custom_model", "modelUri": ASKED})
+    plane.registry.assets.put("environments", "forecasting", "1.0.0", {"image": "ubuntu"})
+    code = Registered(plane, "prod").id()
+    azure = BatchEndpoints(clients_of(plane, "prod"), "prod", lambda: code, plane.clock.sleep)
+    azure.open("plant-p1", {"plant": "P1"})
+    registry = f"azureml://registries/{plane.backend.registry}"
+    wish = Wish(
+        name="circuit-c1-a",
+        tags={"plant": "P1"},
+        model=f"{registry}/models/m/versions/1",
+        environment=f"{registry}/environments/forecasting/versions/1.0.0",
+        variables={},
+    )
+    azure.put("plant-p1", wish)
+    return AzureScoring(clients_of(plane, "prod"), "prod", lambda _: ("plant-p1", "circuit-c1-a"))
+
+
+class Registered:
+    """A code asset that is there already."""
+
+    def __init__(self, plane, workspace):
+        self._plane, self._workspace = plane, plane.backend.workspaces[workspace]
+
+    def id(self):
+        place = self._plane.assets.of(self._workspace)
+        place.put("codes", "code", "1", {"codeUri": "https://mlops.example/dev/code/1"})
+        return self._plane.arm_id(self._workspace, "/codes/code/versions/1")
+
+
+def submit(fits):
+    uri = "azureml://datastores/dev/paths/jobs/fits"
+    fits.submit("fit-1", job("A"), order=f"{uri}/order", outcome=f"{uri}/1", seconds=900)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fit_is_one_job_whatever_becomes_of_the_call(plane, fits, fault):
+    FAULTS[fault](plane.faults, "PUT", JOBS)
+    submit(fits)
+    assert [each.name for each in plane.jobs.jobs] == ["fit-1"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_invocation_is_one_job_whatever_becomes_of_the_call(plane, scoring, fault):
+    FAULTS[fault](plane.faults, "POST", INVOKE)
+    name = scoring.invoke("score-1", "plant-p1/circuit-c1-a", request=ASKED)
+    assert name == "score-1"
+    assert [each.name for each in plane.jobs.jobs] == ["score-1"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_question_is_answered_in_the_end(plane, fits, fault):
+    submit(fits)
+    FAULTS[fault](plane.faults, "GET", JOBS)
+    assert fits.look("fit-1") is not None
+
+
+def test_a_service_that_stays_away_is_one_line(plane, fits, scoring):
+    submit(fits)
+    plane.faults.fail("*", "/jobs", times=1000)
+    with pytest.raises(EngineError, match="asking after job fit-1 in workspace dev: Azure is too"):
+        fits.look("fit-1")
+    with pytest.raises(EngineError, match="invoking plant-p1/circuit-c1-a in workspace prod: "):
+        scoring.invoke("score-1", "plant-p1/circuit-c1-a", request=ASKED)
+
+
+def test_every_invocation_names_its_deployment(plane, scoring):
+    for number in range(3):
+        scoring.invoke(f"score-{number}", "plant-p1/circuit-c1-a", request=ASKED)
+    posts = [call.request for call in plane.calls if call.request.method == "POST"]
+    named = [each.headers.get("azureml-model-deployment") for each in posts]
+    assert named == ["circuit-c1-a"] * 3
+
+
+def test_who_may_not_train_orders_no_fit(plane, fits):
+    forbidden = AzureFits(clients_of(plane, "prod"), Registered(plane, "dev"))
+    with pytest.raises(RefusedError, match="submitting job fit-1 to workspace dev: this identity"):
+        submit(forbidden)
+    assert plane.jobs.jobs == []
