@@ -39,6 +39,7 @@ class Served:
     certificate: Path
     pid: int
     secret: str
+    insights: str
     roles: Mapping[str, Mapping[str, str]]
 
     def environment(self, role: Role | None = None) -> dict[str, str]:
@@ -49,7 +50,12 @@ class Served:
         found = dict(self.roles[role or "dev"])
         if role is None:
             del found["AZURE_CLIENT_ID"]
-        return found | {"REQUESTS_CA_BUNDLE": str(self.certificate)}
+        return found | {
+            "REQUESTS_CA_BUNDLE": str(self.certificate),
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                f"InstrumentationKey={self.insights};IngestionEndpoint={self.address}/"
+            ),
+        }
 
     def order(self, do: str, **what: Any) -> None:
         """Order a fault by its name in `Faults`."""
@@ -62,6 +68,10 @@ class Served:
     def jobs(self) -> list[dict[str, Any]]:
         """Every job so far: name, workspace, status, log."""
         return list(self._ask("GET", "/control/jobs"))
+
+    def monitored(self) -> dict[str, list[dict[str, Any]]]:
+        """What Azure Monitor took: rows of logs and points of metrics."""
+        return dict(self._ask("GET", "/control/monitor"))
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         answer = requests.request(
@@ -89,7 +99,12 @@ def served(
     """
     address = f"https://127.0.0.1:{_free_port()}"
     cloud = replace(backend.cloud, resource_manager=f"{address}/", registry_discovery=f"{address}/")
-    reached = replace(backend, cloud=cloud)
+    reached = replace(
+        backend,
+        cloud=cloud,
+        monitor=backend.monitor and replace(backend.monitor, ingestion=address),
+        devops=backend.devops and replace(backend.devops, address=address),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_bytes(settings_bytes(reached, dict(node_environment or {})))
     log = folder / "log.txt"
@@ -113,6 +128,7 @@ def served(
             folder / "certificate.pem",
             process.pid,
             ready["secret"],
+            ready["insights"],
             ready["roles"],
         )
     finally:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.settings.azure import AzureBackend, Cloud, Compute, DevOps, Monitor, Synapse
 from mlops_assets_tests.control_plane.certificate import written
+from mlops_assets_tests.control_plane.devops import DevOpsService
+from mlops_assets_tests.control_plane.monitor import MonitorService
 from mlops_assets_tests.control_plane.plane import ControlPlane
 from mlops_assets_tests.control_plane.wire import (
     Answer,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import socket
 
 CONTROL_HEADER = "x-control-secret"
+INSIGHTS = "instrumentation key"
 _ORDERS = frozenset(
     {"throttle", "fail", "lose_request", "lose_answer", "fail_after", "fail_update", "clear"}
 )
@@ -94,6 +97,7 @@ class Server(ThreadingHTTPServer):
         self._context = context
         super().__init__(("127.0.0.1", port), type("Handler", (_Handler,), {"plane": plane}))
         add_control(plane)
+        add_services(plane)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = self.socket.accept()
@@ -108,15 +112,37 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+def add_services(plane: ControlPlane) -> None:
+    """Add what the settings name beside Azure ML, and what tells what it took."""
+    backend, taken = plane.backend, {"rows": [], "points": []}
+    if backend.devops:
+        DevOpsService(plane, backend.devops)
+    if backend.monitor:
+        # With the SDKs of Azure Monitor, which nobody else here waits for.
+        from mlops_assets.adapters.azure.monitor import COLUMNS
+
+        key = plane.guid(INSIGHTS)
+        service = MonitorService(plane, backend.monitor.rule, COLUMNS, key)
+        taken = {"rows": service.rows, "points": service.points}
+
+    def told(request: Request) -> Answer:
+        known(plane, request)
+        return Answer(200, taken)
+
+    plane.route("GET", "/control/monitor", told, public=True)
+
+
+def known(plane: ControlPlane, request: Request) -> None:
+    """Refuse who does not hold the secret of this server."""
+    if request.headers.get(CONTROL_HEADER) != plane.identities.secret:
+        raise RefusalError(401, "Unauthorized", f"{CONTROL_HEADER} is another server's.")
+
+
 def add_control(plane: ControlPlane) -> None:
     """Add what orders faults and tells of calls."""
 
-    def known(request: Request) -> None:
-        if request.headers.get(CONTROL_HEADER) != plane.identities.secret:
-            raise RefusalError(401, "Unauthorized", f"{CONTROL_HEADER} is another server's.")
-
     def order(request: Request) -> Answer:
-        known(request)
+        known(plane, request)
         wanted = request.json
         name = wanted.pop("do")
         if name not in _ORDERS:
@@ -125,7 +151,7 @@ def add_control(plane: ControlPlane) -> None:
         return Answer(200, {})
 
     def calls(request: Request) -> Answer:
-        known(request)
+        known(plane, request)
         told = [
             {
                 "status": call.status,
@@ -140,7 +166,7 @@ def add_control(plane: ControlPlane) -> None:
         return Answer(200, told)
 
     def jobs(request: Request) -> Answer:
-        known(request)
+        known(plane, request)
         told = [
             {
                 "name": job.name,
@@ -184,6 +210,7 @@ def main(folder: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ready = {
         "secret": plane.identities.secret,
+        "insights": plane.guid(INSIGHTS),
         "roles": {role: plane.identities.environment(role) for role in plane.identities.roles},
     }
     (folder / "ready.json.new").write_text(json.dumps(ready), encoding="utf-8")

@@ -12,9 +12,14 @@ from azure.ai.ml.entities import Environment
 
 from mlops_assets.adapters.azure.client import Clients, explained
 from mlops_assets.adapters.azure.identity import credential
-from mlops_assets.domain.errors import RefusedError
+from mlops_assets.adapters.azure.monitor import azure_monitor
+from mlops_assets.adapters.azure.pull_request import AzurePullRequests
+from mlops_assets.domain.errors import EngineError, RefusedError
+from mlops_assets.domain.monitor import Gauge
+from mlops_assets.settings.azure import DevOps, Monitor
 from mlops_assets_tests.control_plane.process import served
 from mlops_assets_tests.control_plane.test_jobs import ended
+from mlops_assets_tests.fakes.monitor import a_day
 
 pytestmark = pytest.mark.azure
 
@@ -28,7 +33,11 @@ print(len(DefaultAzureCredential().get_token("https://management.azure.com/.defa
 def plane(tmp_path_factory, azurite):
     account = azurite.account()
     folder = tmp_path_factory.mktemp("plane")
-    with served(account.backend(), folder, account.environ) as server:
+    backend = account.backend(
+        monitor=Monitor(rule="dcr-1"),
+        devops=DevOps(organization="northwind", project="forecasts", repository="config"),
+    )
+    with served(backend, folder, account.environ) as server:
         yield server
 
 
@@ -37,15 +46,7 @@ def clients(plane, monkeypatch):
     """Clients of one role."""
     for name, value in plane.environment().items():
         monkeypatch.setenv(name, value)
-    opened = []
-
-    def of(role):
-        opened.append(credential(plane.backend, role))
-        return Clients(plane.backend, opened[-1], polling_interval=0.02)
-
-    yield of
-    for each in opened:
-        each.close()
+    return lambda role: Clients(plane.backend, credential(plane.backend, role), None, 0.02)
 
 
 def test_a_job_runs_under_the_identity_of_its_cluster(plane, clients):
@@ -74,6 +75,25 @@ def test_what_was_ordered_to_fail_fails_and_is_tried_again(plane, clients):
     assert found.max_instances == 2
     told = [call["status"] for call in plane.calls() if "/computes/" in call["url"]]
     assert told == [503, -1, 200]
+
+
+def test_rows_and_gauges_reach_the_monitor_that_the_settings_name(plane, clients):
+    prod = clients("prod").credential
+    monitor = azure_monitor(plane.backend.monitor, prod, plane.environment())
+    monitor.rows([a_day()])
+    monitor.gauges([Gauge(name="mlops.wape", value=0.25, circuit=a_day().circuit)])
+    took = plane.monitored()
+    assert [(row["Plant"], row["Circuit"]) for row in took["rows"]] == [("P1", "C1")]
+    assert [point["value"] for point in took["points"]] == [0.25]
+
+
+def test_pull_requests_are_asked_for_under_the_identity_that_trains(plane, clients):
+    pulls = AzurePullRequests(plane.backend.devops, clients("dev").credential)
+    assert pulls.that_made(["a" * 40], "refs/heads/main") == {}
+    with pytest.raises(EngineError):
+        AzurePullRequests(plane.backend.devops, clients("prod").credential).that_made(
+            ["a" * 40], "refs/heads/main"
+        )
 
 
 def test_it_ends_with_who_started_it(azurite, tmp_path):
