@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         DrillFiles,
         FittingEngine,
         LandingZone,
+        Monitoring,
         NotebookRenderer,
         Platform,
         Progress,
@@ -95,6 +96,23 @@ def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
     )
 
 
+def open_monitoring(settings: Settings, environ: Mapping[str, str]) -> Monitoring | None:
+    """Return who takes a home's figures: what its settings name, or a folder of this machine.
+
+    ``$MLOPS_MONITORING`` is that folder, which a collector reads; without it nobody takes them.
+    """
+    if settings.backend.kind == "azure":
+        return _azure(settings, settings.backend).monitoring()
+    folder = environ.get("MLOPS_MONITORING")
+    if not folder:
+        return None
+    from mlops_assets.adapters.local.monitor import LocalMonitor, LocalSentRows
+    from mlops_assets.ports import Monitoring
+
+    place = Path(folder).expanduser()
+    return Monitoring(monitor=LocalMonitor(place), sent=LocalSentRows(place))
+
+
 def drill_files(settings: Settings) -> DrillFiles:
     """Return where the rollback drills of a home are kept."""
     if settings.backend.kind == "azure":
@@ -133,8 +151,8 @@ def backups(settings: Settings, folder: Path) -> LocalBackup:
     """
     if settings.backend.kind == "azure":
         raise UsageError(
-            "a home on Azure is kept by its storage account: infra/ turns on versions and "
-            "point-in-time restore; docs/azure.md says how to go back"
+            "a home on Azure is kept by its storage account, which keeps what is deleted for 14 "
+            "days; docs/azure.md says how to go back"
         )
     from mlops_assets.adapters.local.backup import LocalBackup
 

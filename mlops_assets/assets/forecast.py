@@ -18,7 +18,13 @@ from mlops_assets.assets.partitions import (
     newest,
 )
 from mlops_assets.assets.plant import at_most_a_plant
-from mlops_assets.assets.quality import incidents_by_circuit, quality_fact, quality_verdicts, scored
+from mlops_assets.assets.quality import (
+    incidents_by_circuit,
+    quality_fact,
+    quality_verdicts,
+    scored,
+    watched,
+)
 from mlops_assets.assets.release import page_of
 from mlops_assets.domain.forecast import CircuitForecast, ForecastReport
 from mlops_assets.domain.gates import Verdict
@@ -171,7 +177,7 @@ def daily_forecast(
         if keys is None:
             writer.materialized(daily_fact(report))
         _tell_predictions(context, writer, report)
-        _tell_quality(context, home, writer, keys)
+        _tell_quality(context, home, writer, keys, report)
     writer.refuse({"predictions": report.failed})
     yield from ()
 
@@ -199,8 +205,9 @@ def _tell_quality(
     home: Home,
     writer: EventWriter,
     keys: Sequence[CircuitKey] | None,
+    forecast: ForecastReport,
 ) -> None:
-    """Score what the batch follows on, and log the circuits whose figures moved."""
+    """Score what the batch follows on, log the circuits whose figures moved, and tell a monitor."""
     told = stored_versions(context.instance, "forecast_quality")
     up_to, reports = scored(home, keys)
     found = incidents_by_circuit(home, reports)
@@ -213,6 +220,7 @@ def _tell_quality(
     for key, report in reports.items():
         if str(key) in moved:
             writer.changed("forecast_quality", key, quality_verdicts(report, found))
+    watched(context, home, up_to, reports, forecast)
 
 
 @dg.multi_asset(

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from mlops_assets.domain.circuit import Config
-    from mlops_assets.ports import Alerting, DrillFiles, LandingZone, Platform, Progress, Storage
+    from mlops_assets.ports import (
+        Alerting,
+        DrillFiles,
+        LandingZone,
+        Monitoring,
+        Platform,
+        Progress,
+        Storage,
+    )
 
 
 _FRAME = "border:0;width:100%;height:95vh"
@@ -96,6 +104,13 @@ class Home:
         from mlops_assets.resources import open_alerting
 
         return open_alerting(self.settings, os.environ)
+
+    @property
+    def monitoring(self) -> Monitoring | None:
+        """Who takes the figures, if anybody."""
+        from mlops_assets.resources import open_monitoring
+
+        return open_monitoring(self.settings, os.environ)
 
     def config(self) -> Config:
         """Return what the config repository wants at the watched ref."""

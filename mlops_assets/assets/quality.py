@@ -8,6 +8,8 @@ import dagster as dg
 from mlops_assets.assets.events import EventWriter, Fact, check_specs
 from mlops_assets.assets.home import Home
 from mlops_assets.assets.partitions import SELECTION, chosen, circuits, each, every
+from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.forecast import ForecastReport
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.incident import Incident
@@ -116,6 +118,39 @@ def scored(
     return up_to, reports
 
 
+def watched(
+    context: dg.AssetExecutionContext,
+    home: Home,
+    up_to: date,
+    reports: Mapping[CircuitKey, QualityReport],
+    forecast: ForecastReport | None = None,
+) -> None:
+    """Hand the figures to whoever watches; a monitor that is down is said here, and stops nothing.
+
+    ``forecast`` is the batch that was just issued, if any.
+    """
+    from mlops_assets.flows.monitor import tell
+
+    try:
+        monitoring = home.monitoring
+        if monitoring is None:
+            return
+        told = tell(
+            home.platform.lake,
+            monitoring,
+            reports,
+            up_to=up_to,
+            data_now=home.data_now(),
+            forecast=forecast,
+        )
+    except MlopsError as error:
+        context.log.warning("the monitor was told nothing: %s", error)
+        return
+    for problem in told.problems:
+        context.log.warning(problem)
+    context.log.info("the monitor took %s rows and %s gauges", told.rows, told.gauges)
+
+
 @dg.multi_asset(
     specs=[SPEC],
     check_specs=CHECK_SPECS,
@@ -138,5 +173,6 @@ def forecast_quality(
         for report in reports.values():
             fact = quality_fact(report, up_to, found)
             writer.materialized(fact, quality_verdicts(report, found))
+        watched(context, home, up_to, reports)
     writer.refuse({"forecast_quality": {key: "is not live" for key in keys if key not in reports}})
     yield from ()

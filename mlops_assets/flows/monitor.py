@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.monitor import gauges_of, row_id, row_key, unsent
 from mlops_assets.domain.quality import days_of
 
@@ -60,13 +60,13 @@ def tell(
     rows = 0
     try:
         rows = _send_rows(lake, monitoring, first=up_to - timedelta(days=RESENT_DAYS - 1))
-    except DataError as error:
+    except MlopsError as error:
         problems.append(str(error))
     newest = lake.readings.newest() if lake.readings.exists() else None
     gauges = gauges_of(reports, forecast, data_now - newest if newest else None)
     try:
         monitoring.monitor.gauges(gauges)
-    except DataError as error:
+    except MlopsError as error:
         problems.append(str(error))
         gauges = ()
     return Told(rows=rows, gauges=len(gauges), problems=tuple(problems))

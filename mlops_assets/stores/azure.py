@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Historian,
         LakeEngine,
         Ledger,
+        Monitoring,
         RowLog,
         ServingWorkspace,
         SharedRegistry,
@@ -260,6 +261,20 @@ class AzureStores:
             "prod_predictions": self._folder("prod", "predictions"),
         }
         return BlobStorage(trees, self.tree("release", "ledger", "locks", "locks"))
+
+    def monitoring(self) -> Monitoring | None:
+        """Who takes the figures; nobody where the settings name no monitor."""
+        if self.backend.monitor is None:
+            return None
+        from mlops_assets.adapters.azure.identity import credential
+        from mlops_assets.adapters.azure.monitor import AzureSentRows, azure_monitor
+        from mlops_assets.ports import Monitoring
+
+        who = credential(self.backend, "prod")
+        return Monitoring(
+            monitor=azure_monitor(self.backend.monitor, who, self._environ),
+            sent=AzureSentRows(self.blobs("prod", "prod", "monitoring")),
+        )
 
     def _folder(self, workspace: Literal["dev", "test", "prod"], name: str) -> BlobTree:
         return self.tree(workspace, workspace, name, f"workspaces/{workspace}/{name}")
