@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_assets.adapters.local.tree import DiskTree
 from mlops_assets.adapters.tree import StrangersError
@@ -136,3 +138,56 @@ def test_a_lock_is_one_holders(tree):
         pass
     with tree.locked("p/.lock", wait=False), tree.locked("q/.lock", wait=False):
         pass
+
+
+NAMES = st.sampled_from(["x", "p/x", "p/y", "p/q/x"])
+DATA = st.sampled_from([b"", b"1", b"2"])
+WHOLE = st.fixed_dictionaries({"seal.json": DATA}, optional={"a": DATA, "b/c": DATA})
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["write_once", "write_atomic", "write_changed"]), NAMES, DATA),
+        st.tuples(st.just("swap"), NAMES, st.none() | DATA, DATA),
+        st.tuples(st.just("write_folder_once"), st.sampled_from(["F/1", "F/2"]), WHOLE),
+        st.tuples(st.just("remove_folder"), st.sampled_from(["F/1", "F/2"])),
+        st.tuples(st.just("remove"), NAMES),
+        st.tuples(st.just("append"), st.integers(0, 1)),
+    ),
+    min_size=4,
+    max_size=12,
+)
+
+
+def told(tree, operation):
+    """What a tree answers to one operation."""
+    name, *arguments = operation
+    options = {"seal": "seal.json"} if "folder" in name else {}
+    if name == "append":
+        # At its end, or behind it.
+        options = {"at": len(tree.read_log("log")) + arguments[0]}
+        arguments = ["log", b"line\n"]
+    try:
+        return getattr(tree, name)(*arguments, **options)
+    except StaleError:
+        return "stale"
+
+
+def seen(tree):
+    """All that can be read of a tree."""
+    files = {name for depth in (1, 2) for name in tree.names(depth=depth) if name[0] not in "F.l"}
+    whole = list(tree.folders("F", seal="seal.json"))
+    return (
+        {name: tree.read(name) for name in files},
+        tree.read_log("log"),
+        {name: tree.read_folder(f"F/{name}", ["seal.json"]) for name in whole},
+        [(t.name, t.bytes) for t in tree.things(depth=2, seal="seal.json") if t.name[0] == "F"],
+    )
+
+
+@pytest.mark.azure
+@settings(max_examples=8)
+@given(OPERATIONS)
+def test_blobs_answer_whatever_is_done_as_a_disk_does(azurite, tmp_path_factory, operations):
+    disk, blobs = DiskTree(tmp_path_factory.mktemp("home")), azurite.tree()
+    for operation in operations:
+        assert told(disk, operation) == told(blobs, operation), operation
+    assert seen(disk) == seen(blobs)

@@ -144,3 +144,17 @@ def test_an_entry_of_the_ledger_is_there_once_after_a_kill_at_every_request(azur
         if not died:
             break
     assert at >= 3
+
+
+def test_folders_that_a_hierarchical_namespace_lists_are_none_of_ours(place):
+    service = place.shared.service().get_container_client("dev")
+    put(place.tree, "P1/C1/7")
+    for name in ("P1", "P1/C1", "P1/C1/7", "P1/C1/8", "x.json"):
+        service.upload_blob(place.blobs.path(name), b"", metadata={"hdi_isfolder": "true"})
+    assert list(place.tree.names()) == list(place.tree.names(depth=2)) == []
+    assert list(place.tree.things(depth=1)) == []
+    assert list(place.tree.folders(depth=3, seal="seal.json")) == ["P1/C1/7"]
+    assert place.tree.read_folder("P1/C1/7", FILES, only=FILES) == FILES
+    assert place.tree.state("x.json") is None
+    assert place.tree.sweep(depth=3, seal="seal.json", before=datetime.now(UTC)) == 0
+    assert not put(place.tree, "P1/C1/7")
