@@ -59,7 +59,7 @@ def models(plane, stored, *, shared=False):
     """The models of dev, or of the shared registry, whose bytes lie in ``stored``."""
     show = model.in_dev(clients_of(plane, "dev"), stored)
     if shared:
-        show = model.in_registry(clients_of(plane, "release"), show)
+        show = model.in_registry(clients_of(plane, "release"), show, plane.clock.sleep)
     return AzureModelRegistry(stored, show)
 
 
@@ -67,7 +67,7 @@ def environments(plane, stored, *, shared=False):
     """The environments of dev, or of the shared registry."""
     show = environment.in_dev(clients_of(plane, "dev"), "polars==2.1.0 --hash=sha256:00\n")
     if shared:
-        show = environment.in_registry(clients_of(plane, "release"), show)
+        show = environment.in_registry(clients_of(plane, "release"), show, plane.clock.sleep)
     return AzureEnvironmentRegistry(stored, show)
 
 

@@ -7,9 +7,10 @@ killed between the two is made good by whoever needs the version next.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError, ServiceResponseError
 
 from mlops_assets.adapters.azure.client import explained
 from mlops_assets.domain.errors import StaleError
@@ -17,7 +18,8 @@ from mlops_assets.domain.errors import StaleError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_CONFLICT = 409
+# A copy shows some time after it was made: two minutes at most.
+_PAUSES = (2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)
 
 
 def registered(
@@ -26,6 +28,7 @@ def registered(
     *,
     get: Callable[[], Any],
     make: Callable[[], object],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Register a version that is not there yet; one that is there must be the same.
 
@@ -34,6 +37,7 @@ def registered(
         properties: what makes it this version and no other.
         get: asks for the version.
         make: registers it.
+        sleep: waits for what was made to show.
 
     Raises:
         StaleError: another thing is registered under that version.
@@ -44,9 +48,11 @@ def registered(
         if found is None:
             try:
                 make()
-            except HttpResponseError as error:
-                # Somebody who registers the same version at the same time may have come first.
-                if error.status_code != _CONFLICT or (found := _found(get)) is None:
+            except AzureError as error:
+                # Somebody else may have come first, or only the answer was lost: what is there
+                # counts.
+                found = _found(get) or _awaited(error, get, sleep)
+                if found is None:
                     raise
             else:
                 return
@@ -64,3 +70,13 @@ def _found(get: Callable[[], Any]) -> Any:  # noqa: ANN401 an entity of the SDK
         return get()
     except ResourceNotFoundError:
         return None
+
+
+def _awaited(error: AzureError, get: Callable[[], Any], sleep: Callable[[float], None]) -> Any:  # noqa: ANN401
+    """Wait for what was made and does not show yet; None where nothing was, or it never shows."""
+    if isinstance(error, ResourceNotFoundError | ServiceResponseError):
+        for pause in _PAUSES:
+            sleep(pause)
+            if (found := _found(get)) is not None:
+                return found
+    return None

@@ -9,6 +9,7 @@ shared registry's are copies of those, never made anew.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,9 @@ def in_dev(clients: Clients, lock: str) -> Callable[[Environment], None]:
 
 
 def in_registry(
-    clients: Clients, dev: Callable[[Environment], None]
+    clients: Clients,
+    dev: Callable[[Environment], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Callable[[Environment], None]:
     """Return what copies an environment of the dev workspace to the shared registry.
 
@@ -92,6 +95,7 @@ def in_registry(
             {"environment_digest": environment.digest},
             get=lambda: clients.registry().environments.get(name, version=version),
             make=lambda: clients.share_environment(name, version),
+            sleep=sleep,
         )
 
     return show

@@ -6,6 +6,7 @@ makes of those, never made anew. Our store chooses the version, under the circui
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,9 @@ def in_dev(clients: Clients, stored: ModelRegistry) -> Callable[[ModelRecord], N
 
 
 def in_registry(
-    clients: Clients, dev: Callable[[ModelRecord], None]
+    clients: Clients,
+    dev: Callable[[ModelRecord], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Callable[[ModelRecord], None]:
     """Return what copies a model of the dev workspace to the shared registry.
 
@@ -106,6 +109,7 @@ def in_registry(
             _properties(record),
             get=lambda: clients.registry().models.get(name, version=version),
             make=lambda: clients.share_model(name, version),
+            sleep=sleep,
         )
 
     return show
