@@ -299,8 +299,8 @@ class AzureStores:
         from mlops_assets.adapters.azure.identity import credential
         from mlops_assets.adapters.azure.synapse import (
             LivyBatches,
-            launcher,
             open_slice_exchange,
+            program,
             slice_arguments,
         )
         from mlops_assets.engines.synapse import SynapseEngine
@@ -309,7 +309,7 @@ class AzureStores:
         pool = LivyBatches(
             synapse,
             credential(self.backend, "etl"),
-            file=lambda: launcher(exchange),
+            program=lambda: program(exchange),
             arguments=slice_arguments(self.backend),
             address=self.backend.cloud.synapse,
         )

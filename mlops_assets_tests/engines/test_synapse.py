@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,8 +19,8 @@ from mlops_assets.adapters.azure.readings import open_readings, open_row_log
 from mlops_assets.adapters.azure.slice_lake import place_of
 from mlops_assets.adapters.azure.synapse import (
     LivyBatches,
-    launcher,
     open_slice_exchange,
+    program,
     slice_arguments,
 )
 from mlops_assets.domain.errors import DataError, EngineError, StaleError
@@ -76,7 +78,7 @@ class Pool:
         work = LivyBatches(
             POOL,
             self.plane.identities.credential("etl"),
-            file=lambda: launcher(self.exchange),
+            program=lambda: program(self.exchange),
             arguments=[*slice_arguments(self.backend), "--engine", "polars"],
             transport=PlaneTransport(self.plane),
             sleep=self.clock.sleep,
@@ -128,16 +130,28 @@ def test_slices_and_additions_from_a_pool_leave_what_this_process_leaves(pool, t
     assert pool.orders() == 4
 
 
-def test_an_order_is_one_call_of_the_api_and_its_job_runs_what_the_file_says(pool, monkeypatch):
+def test_an_order_is_one_call_of_the_api_and_its_job_runs_what_ordered_it(
+    pool, monkeypatch, tmp_path
+):
     def do(body):
         script = place_of(body["file"], pool.backend.cloud.blob).read()
+        (package,) = body["pyFiles"]
+        archive = tmp_path / package.rpartition("/")[2]
+        archive.write_bytes(place_of(package, pool.backend.cloud.blob).read())
+        says = b"import sys, mlops_assets\nsys.stderr.write(mlops_assets.__file__)\n"
         done = subprocess.run(
-            [sys.executable, "-", *body["args"]], input=script, capture_output=True, check=False
+            [sys.executable, "-", *body["args"]],
+            input=says + script,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(archive)},
+            capture_output=True,
+            check=False,
         )
         return done.returncode, done.stderr.decode()
 
     monkeypatch.setattr(pool.livy, "run", do)
     assert ingested(pool.lake, CONFIG, FILE).rows_inserted == 1
+    assert pool.livy.batches[0].log[0].startswith(str(tmp_path))
     (order,) = [call.request for call in pool.plane.calls if call.request.method == "POST"]
     assert order.url == (
         "https://mlops-synapse.dev.azuresynapse.net/livyApi/versions/2019-11-01-preview/sparkPools/"
@@ -159,12 +173,30 @@ def test_an_order_is_one_call_of_the_api_and_its_job_runs_what_the_file_says(poo
         "--blob": pool.backend.cloud.blob,
         "--engine": "polars",
     }
-    assert {name: body[name] for name in body if name not in {"name", "file"}} == {
+    assert {name: body[name] for name in body if name not in {"name", "file", "pyFiles"}} == {
         "driverMemory": "28g",
         "driverCores": 4,
         "executorMemory": "28g",
         "executorCores": 4,
         "numExecutors": 2,
+    }
+
+
+def test_a_pool_gets_the_locked_packages_that_a_job_imports():
+    asked = (
+        "import sys, mlops_assets.slice_job, mlops_assets.adapters.azure.slice_lake, "
+        "mlops_assets.engines.spark.lake; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.decode().split()}
+    assert {"deltalake", "polars"} <= imported
+    assert imported.isdisjoint({"dagster", "sqlalchemy", "statsforecast", "yaml"})
+    root = Path(__file__).resolve().parents[2]
+    pinned = (root / "infra" / "pool-requirements.txt").read_text().splitlines()
+    locked = (root / "requirements-azure.lock").read_text()
+    assert [line for line in pinned if f"\n{line} \\" not in locked] == []
+    assert {line.partition("==")[0] for line in pinned} == {
+        *("azure-identity", "azure-storage-blob", "deltalake", "polars"),
     }
 
 
@@ -280,7 +312,7 @@ def test_a_pool_that_takes_nothing_is_one_line(pool):
     ):
         ingested(pool.lake, CONFIG, FILE)
     assert pool.orders() == 0
-    other = LivyBatches(POOL, pool.plane.identities.credential("prod"), file=str,
+    other = LivyBatches(POOL, pool.plane.identities.credential("prod"), program=str,
                         transport=PlaneTransport(pool.plane))  # fmt: skip
     with pytest.raises(EngineError, match="does not tell its jobs"):
         other.look("any")

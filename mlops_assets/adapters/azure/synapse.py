@@ -63,13 +63,21 @@ _STATES: Mapping[str, RemoteStatus] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a job runs, by URI: a script, and this package as the archive that it finds first."""
+
+    script: str
+    package: str
+
+
 class LivyBatches:
     """The batch jobs of one pool.
 
     Args:
         settings: workspace, pool and sizes.
         credential: of the identity that orders.
-        file: gives the URI of the script that a job runs, once there is a job.
+        program: gives what a job runs, once there is a job.
         arguments: what every job is told beside its own order and outcome.
         address: where the workspace answers, if not at its own host.
         transport: instead of the network's.
@@ -81,14 +89,14 @@ class LivyBatches:
         settings: Synapse,
         credential: TokenCredential,
         *,
-        file: Callable[[], str],
+        program: Callable[[], Program],
         arguments: Sequence[str] = (),
         address: str = "",
         transport: HttpTransport[Any, Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
-        self._file = file
+        self._program = program
         self._arguments = list(arguments)
         self._sleep = sleep
         base = (address or f"https://{settings.workspace}.dev.azuresynapse.net").rstrip("/")
@@ -113,10 +121,11 @@ class LivyBatches:
         Raises:
             EngineError: the pool does not take it.
         """
-        settings = self._settings
+        settings, program = self._settings, self._program()
         body = {
             "name": name,
-            "file": self._file(),
+            "file": program.script,
+            "pyFiles": [program.package],
             "args": [*self._arguments, "--slice", order, "--outcome", outcome],
             "driverMemory": settings.node_memory,
             "driverCores": settings.node_cores,
@@ -224,11 +233,16 @@ def open_slice_exchange(
     return SliceExchange(blobs, lambda path: backend.table_uri("lake", path))
 
 
-def launcher(exchange: SliceExchange) -> str:
-    """Put the script that a job runs beside the orders, once; returns its URI."""
-    name = f"code/{sha256(LAUNCHER).hexdigest()[:16]}.py"
-    exchange.put(name, LAUNCHER)
-    return exchange.uri(name)
+def program(exchange: SliceExchange) -> Program:
+    """Put beside the orders, once, what a job runs: so it runs the very code that orders it."""
+    from mlops_assets.adapters.azure.code import ARCHIVE, code_files
+
+    package = code_files()[ARCHIVE]
+    places = {}
+    for data, suffix in ((LAUNCHER, ".py"), (package, ".zip")):
+        places[suffix] = f"code/{sha256(data).hexdigest()[:16]}{suffix}"
+        exchange.put(places[suffix], data)
+    return Program(exchange.uri(places[".py"]), exchange.uri(places[".zip"]))
 
 
 def slice_arguments(backend: AzureBackend) -> list[str]:
