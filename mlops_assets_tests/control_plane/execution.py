@@ -135,8 +135,8 @@ def _process(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
     if not plane.public:
-        workspaces = {name: key for key, name in plane.backend.workspaces.items()}
-        environment |= plane.identities.environment(workspaces[job.workspace])
+        roles = {name: role for role, name in plane.backend.workspaces.items()}
+        environment |= plane.identities.environment(roles[job.workspace])
     environment |= plane.node_environment
     environment |= {
         "AZUREML_RUN_ID": job.name,

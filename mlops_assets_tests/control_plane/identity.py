@@ -80,6 +80,11 @@ class Identities:
     def client_id(self, role: str) -> str:
         return self._clients[role]
 
+    def of_cluster(self, workspace: str) -> str:
+        """The identity that infra gives the cluster of a workspace: that of its role."""
+        roles = {name: role for role, name in self._plane.backend.workspaces.items()}
+        return self.client_id(roles[workspace])
+
     def credential(self, role: str = OWNER) -> Credential:
         """A credential that says to be the identity of ``role``."""
         return Credential(self, role)

@@ -182,6 +182,9 @@ class Jobs:
         if wanted.get("codeId"):
             self.asset("codes", str(wanted["codeId"]), place)
         compute = self._plane.resources.compute_name(place, str(wanted.get("computeId")))
+        asked = (wanted.get("identity") or {}).get("clientId")
+        if asked not in {None, self._plane.identities.of_cluster(place)}:
+            raise bad_request(f"Identity '{asked}' is not assigned to compute '{compute}'.")
         job = self._begin(Job(name, place, compute, dict(wanted), *self._next()))
         return Answer(201, self._shown(job))
 

@@ -6,7 +6,13 @@ import time
 
 import pytest
 from azure.ai.ml import Input, Output, command
-from azure.ai.ml.entities import BatchEndpoint, CodeConfiguration, Environment, Model
+from azure.ai.ml.entities import (
+    BatchEndpoint,
+    CodeConfiguration,
+    Environment,
+    ManagedIdentityConfiguration,
+    Model,
+)
 from azure.ai.ml.entities import ModelBatchDeployment as Deployment
 from azure.ai.ml.entities import ModelBatchDeploymentSettings as Settings
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
@@ -99,6 +105,16 @@ def test_a_name_is_one_job_for_ever(plane, clients):
     assert len(plane.jobs.jobs) == 1
     with pytest.raises(HttpResponseError, match="the existing job's command cannot be changed"):
         dev.jobs.create_or_update(a_job(dev, "fit-1", "exit 4"))
+
+
+def test_a_job_runs_as_the_identity_of_its_cluster_or_not_at_all(plane, clients):
+    dev = clients.workspace("dev")
+    other = ManagedIdentityConfiguration(client_id=plane.identities.client_id("prod"))
+    with pytest.raises(HttpResponseError, match="is not assigned to compute 'train-cluster'"):
+        dev.jobs.create_or_update(a_job(dev, "fit-1", "true", identity=other))
+    own = ManagedIdentityConfiguration(client_id=plane.identities.client_id("dev"))
+    dev.jobs.create_or_update(a_job(dev, "fit-2", "true", identity=own))
+    assert ended(dev, "fit-2").status == "Completed"
 
 
 def test_a_job_that_is_canceled_or_reaches_its_limit_is_ended(plane, clients):
