@@ -147,31 +147,25 @@ class AzureBatchEngine:
             patience=self._patience,
             seconds=self._seconds,
         )
-        first = ordered.attempt()
-        why = ""
-        for attempt in range(first, first + self._attempts):
+
+        def begin(attempt: int, name: str) -> str:
             # The folder that is given holds this one file: what else lay there would be scored too.
             asked = f"{ordered.folder}/{attempt}/asked"
             answer = f"{ordered.outcome_folder(attempt)}/outcome"
             self._exchange.put(f"{asked}/{REQUEST}", asked_bytes(answer, request))
+            return self._scoring.invoke(name, place, request=self._exchange.uri(asked))
 
-            def begin(name: str, asked: str = asked) -> str:
-                return self._scoring.invoke(name, place, request=self._exchange.uri(asked))
+        def read(data: bytes, where: str) -> list[Issued]:
+            issued = read_answer(data, request, where)
+            _check(issued, circuits, where)
+            return issued
 
-            try:
-                data = ordered.follow(attempt, begin, stop)
-                issued = read_answer(data, request, ordered.outcome_folder(attempt))
-                _check(issued, circuits, ordered.outcome_folder(attempt))
-            except StoppedError:
-                ordered.spend(attempt)
-                raise
-            except (LostError, DataError) as error:
-                why = str(error)
-                ordered.spend(attempt)
-            else:
-                stands = all(each.issue and each.issue.fallback == "none" for each in issued)
-                return issued, _nothing if stands else partial(ordered.spend, attempt)
-        raise DataError(f"its invocation was lost ({why}); predict again")
+        try:
+            issued, attempt = ordered.result(begin, read, stop, attempts=self._attempts)
+        except LostError as error:
+            raise DataError(f"its invocation was lost ({error}); predict again") from error
+        stands = all(each.issue and each.issue.fallback == "none" for each in issued)
+        return issued, _nothing if stands else partial(ordered.spend, attempt)
 
 
 def _check(issued: Sequence[Issued], circuits: Sequence[CircuitKey], where: str) -> None:

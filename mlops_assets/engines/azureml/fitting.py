@@ -13,7 +13,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError, MlopsError
+from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import sha256
 from mlops_assets.engines.azureml.fit_job import FitOrder, read_outcome
 from mlops_assets.engines.azureml.ordered import (
@@ -130,31 +130,26 @@ class AzureFittingEngine:
         )
         place = f"{ordered.folder}/order"
         self._exchange.put(place, order)
-        first = ordered.attempt()
-        why = ""
-        for attempt in range(first, first + self._attempts):
 
-            def begin(name: str, attempt: int = attempt) -> None:
-                self._fits.submit(
-                    name,
-                    job,
-                    order=self._exchange.uri(place),
-                    outcome=self._exchange.uri(ordered.outcome_folder(attempt)),
-                    seconds=ordered.seconds,
-                )
+        def begin(attempt: int, name: str) -> None:
+            self._fits.submit(
+                name,
+                job,
+                order=self._exchange.uri(place),
+                outcome=self._exchange.uri(ordered.outcome_folder(attempt)),
+                seconds=ordered.seconds,
+            )
 
-            try:
-                data = ordered.follow(attempt, begin, stop)
-                outcome = read_outcome(data, order, ordered.outcome_folder(attempt))
-            except StoppedError:
-                ordered.spend(attempt)
-                raise
-            except (LostError, DataError) as error:
-                why = str(error)
-                ordered.spend(attempt)
-            else:
-                return _Done(key, outcome, partial(ordered.spend, attempt))
-        return _Done(key, f"its job was lost ({why}); train it again", _nothing)
+        try:
+            outcome, attempt = ordered.result(
+                begin,
+                lambda data, where: read_outcome(data, order, where),
+                stop,
+                attempts=self._attempts,
+            )
+        except LostError as error:
+            return _Done(key, f"its job was lost ({error}); train it again", _nothing)
+        return _Done(key, outcome, partial(ordered.spend, attempt))
 
 
 class _Done:

@@ -17,14 +17,18 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from mlops_assets.domain.errors import EngineError
+from mlops_assets.domain.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlops_assets.ports.remote import Exchange, RemoteWork
+
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,10 @@ class LostError(Exception):
     """An attempt ended without an outcome; the text says how."""
 
 
+class PastError(LostError):
+    """It had ended so before anybody asked now, and what it left was removed or never there."""
+
+
 class StoppedError(Exception):
     """Nobody listens any more, and the attempt was cancelled."""
 
@@ -104,6 +112,53 @@ class Ordered:
         """What came of an attempt, if anything did yet."""
         return self.exchange.get(f"{self.outcome_folder(attempt)}/outcome")
 
+    def result(
+        self,
+        begin: Callable[[int, str], str | None],
+        read: Callable[[bytes, str], _Read],
+        stop: Stop,
+        *,
+        attempts: int,
+    ) -> tuple[_Read, int]:
+        """Follow attempts until one leaves something that can be read.
+
+        Args:
+            begin: orders an attempt by its number, under a name (`follow`).
+            read: reads an outcome that lies in a folder; DataError when it is none.
+            stop: ends the wait, and with it the work.
+            attempts: how many may be lost now; those lost in the past do not count.
+
+        Returns:
+            What was read, and the number of its attempt.
+
+        Raises:
+            LostError: all were lost; the text says how the last one was.
+            StoppedError: nobody listens any more.
+            MlopsError: the work cannot be asked after; it goes on.
+        """
+        attempt, lost = self.attempt(), 0
+        while True:
+            try:
+                data = self.follow(attempt, partial(begin, attempt), stop)
+                return self._read(read, data, attempt), attempt
+            except PastError:
+                self.spend(attempt)
+            except LostError:
+                self.spend(attempt)
+                lost += 1
+                if lost == attempts:
+                    raise
+            except StoppedError:
+                self.spend(attempt)
+                raise
+            attempt += 1
+
+    def _read(self, read: Callable[[bytes, str], _Read], data: bytes, attempt: int) -> _Read:
+        try:
+            return read(data, self.outcome_folder(attempt))
+        except DataError as error:
+            raise LostError(str(error)) from error
+
     def follow(self, attempt: int, begin: Callable[[str], str | None], stop: Stop) -> bytes:
         """Begin an attempt unless somebody did, wait for its end, and return its outcome.
 
@@ -120,24 +175,26 @@ class Ordered:
         found = self.outcome(attempt)
         if found is not None:
             return found
-        name = self._begun(attempt, begin)
+        name, past = self._begun(attempt, begin)
         ended = self._wait(name, stop)
         found = self.outcome(attempt)
         if found is None:
-            raise LostError(ended)
+            raise PastError(ended) if past else LostError(ended)
         return found
 
-    def _begun(self, attempt: int, begin: Callable[[str], str | None]) -> str:
+    def _begun(self, attempt: int, begin: Callable[[str], str | None]) -> tuple[str, bool]:
+        """Return what the attempt is called, and whether it was over when we came."""
         job = f"{self._at(attempt)}/job"
         with self.exchange.lock(f"{self.folder}/lock"):
             known = self.exchange.get(job)
             name = known.decode() if known else f"{self.name}-{attempt}"
-            if self.work.look(name) is None:
+            state = self.work.look(name)
+            if state is None:
                 other = begin(name)
                 if other is not None and other != name:
                     self.exchange.put(job, other.encode())
                     name = other
-        return name
+        return name, state is not None and state.over
 
     def _wait(self, name: str, stop: Stop) -> str:
         """Wait until it is over; returns how it ended."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mlops_assets.domain.errors import EngineError, ModelError
+from mlops_assets.domain.errors import DataError, EngineError, ModelError
 from mlops_assets.engines.azureml.fit_job import FitOrder, outcome_bytes
 from mlops_assets.engines.azureml.fitting import AzureFittingEngine
 from mlops_assets.engines.azureml.ordered import Patience
@@ -190,6 +190,33 @@ def test_an_outage_fails_the_circuit_and_not_the_job(exchange):
     cluster.down = False
     assert named(engine(exchange, cluster).fit([job("A")]))["A"].circuit.circuit_id == "A"
     assert cluster.cancelled == []
+
+
+def test_what_retention_removed_is_done_again(exchange):
+    cluster = Cluster(exchange)
+    for _ in range(3):
+        list(engine(exchange, cluster).fit([job("A")]))
+    # Azure ML knows the jobs for ever; what they left, and that it was heard, is gone.
+    exchange.files.clear()
+    cluster._leave = lambda *_: None
+    assert (
+        "-5 completed without an outcome" in named(engine(exchange, cluster).fit([job("A")]))["A"]
+    )
+    assert [name[-2:] for name in cluster.submitted] == ["-1", "-2", "-3", "-4", "-5"]
+
+
+def test_storage_that_is_away_spends_no_attempt(exchange):
+    cluster = Cluster(exchange)
+    get = exchange.get
+
+    def away(name):
+        raise DataError(f"{name}: cannot be read; check the network")
+
+    exchange.get = away
+    found = named(engine(exchange, cluster).fit([job("A")]))
+    assert found["A"].endswith("cannot be read; check the network")
+    exchange.get = get
+    assert not any(name.endswith("spent") for name in exchange.files)
 
 
 def test_an_outcome_of_another_order_is_not_taken(exchange):
