@@ -7,14 +7,21 @@ zone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError, StaleError
+from mlops_assets.adapters.tree.landing import (
+    described,
+    found,
+    is_visible,
+    leads_out,
+    unchanged,
+    worth_remembering,
+)
+from mlops_assets.domain.errors import StaleError
 from mlops_assets.domain.readings import RawFile
 
 if TYPE_CHECKING:
@@ -22,9 +29,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.adapters.azure.blobs import Blob, Blobs
 
-# So few and small files are rather read again by the next listing than written down by this one.
-_FEW = 16
-_SMALL = 1 << 22
 _AT_ONCE = 8
 _FORMAT = 1
 _SEEN = "seen.json"
@@ -46,7 +50,7 @@ class BlobLandingZone:
     def files(self) -> tuple[RawFile, ...]:
         """Every file, sorted by path."""
         known = self._remembered()
-        listed = {blob.name: blob for blob in self._blobs.list() if _visible(blob.name)}
+        listed = {blob.name: blob for blob in self._blobs.list() if is_visible(blob.name)}
         kept = {
             name: known[name] for name in listed if known.get(name, ("",))[0] == listed[name].etag
         }
@@ -54,37 +58,34 @@ class BlobLandingZone:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             looked = {each[1].path: each for each in pool.map(self._look, new) if each is not None}
         self._known = {**kept, **looked}
-        if looked and self._beside is not None and _worth_it(looked, len(known)):
+        if self._beside is not None and worth_remembering(
+            [file for _, file in looked.values()], len(known)
+        ):
             self._remember(self._beside)
         return tuple(sorted((file for _, file in self._known.values()), key=attrgetter("path")))
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
-        data = self._blobs.get(file.path)
-        if data is None:
-            raise DataError(f"{file.path}: is no longer in the landing zone; put it back")
-        if _described(file.path, data) != file:
-            raise DataError(f"{file.path}: changed while it was read; run ingest again")
-        return data
+        return unchanged(file, found(file.path, self._blobs.get(file.path)))
 
     def put(self, path: str, data: bytes) -> RawFile:
         """Add one file; a file that is there is never replaced by another."""
         if any(part in {"", ".", ".."} for part in path.split("/")):
-            raise DataError(f"{path}: leads out of the landing zone; use a relative name inside it")
+            raise leads_out(path)
         if not self._blobs.put_if_absent(path, data) and self._blobs.get(path) != data:
             raise StaleError(
                 f"{self._blobs.where(path)}: is written once and holds other content; use another "
                 "name"
             )
-        return _described(path, data)
+        return described(path, data)
 
     def _look(self, blob: Blob) -> tuple[str, RawFile] | None:
         """Read a file; None where it is gone again."""
-        found = self._blobs.get_with_etag(blob.name)
-        if found is None:
+        read = self._blobs.get_with_etag(blob.name)
+        if read is None:
             return None
-        data, etag = found
-        return etag, _described(blob.name, data)
+        data, etag = read
+        return etag, described(blob.name, data)
 
     def _remembered(self) -> Mapping[str, tuple[str, RawFile]]:
         """What earlier listings saw; nothing where that cannot be read, since it is only a hint."""
@@ -107,17 +108,3 @@ class BlobLandingZone:
         }
         document = {"format": _FORMAT, "blobs": rows}
         beside.put(_SEEN, json.dumps(document, separators=(",", ":")).encode())
-
-
-def _visible(name: str) -> bool:
-    return not any(part[:1] in {".", "_"} for part in name.split("/"))
-
-
-def _worth_it(looked: Mapping[str, tuple[str, RawFile]], known: int) -> bool:
-    """Whether what was read is more than the next listing should read again."""
-    read = sum(file.size for _, file in looked.values())
-    return len(looked) > max(_FEW, known // 50) or read > _SMALL
-
-
-def _described(path: str, data: bytes) -> RawFile:
-    return RawFile(path, len(data), hashlib.sha256(data).hexdigest())

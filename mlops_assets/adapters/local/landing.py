@@ -20,6 +20,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.local.files import read_bytes, write_atomic, write_once
+from mlops_assets.adapters.tree.landing import (
+    described,
+    found,
+    leads_out,
+    unchanged,
+    worth_remembering,
+)
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import RawFile
 
@@ -32,9 +39,6 @@ TRUSTED = timedelta(days=7)
 # A file that was changed this shortly before it was read might change again within one tick of the
 # disk's clock.
 _UNSETTLED_NS = 2_000_000_000
-# So few and small files are rather read again by the next listing than written down by this one.
-_FEW = 16
-_SMALL = 1 << 22
 _FORMAT = 1
 
 
@@ -57,50 +61,44 @@ class LocalLandingZone:
     def files(self) -> tuple[RawFile, ...]:
         """Every file, sorted by path; DataError when there is no such folder."""
         if self._root.is_file():
-            return (_described(self._root.name, self._bytes(self._root.name)),)
+            return (described(self._root.name, self._bytes(self._root.name)),)
         if not self._root.is_dir():
             raise DataError(f"{self._root}: no such file or folder; raw files are read from there")
         known = self._remembered()
         now = self._clock()
-        found: list[RawFile] = []
+        files: list[RawFile] = []
         looked: dict[str, _Sight] = {}
         try:
             for path, stat in _walk(str(self._root)):
                 sight = known.get(path)
                 if sight is None or not sight.shows(stat) or now >= sight.until:
                     sight = looked[path] = self._look(path, stat, now)
-                found.append(sight.file)
+                files.append(sight.file)
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from error
-        found.sort(key=attrgetter("path"))
-        if self._seen is not None and (looked or len(found) != len(known)):
-            paths = {file.path for file in found}
+        files.sort(key=attrgetter("path"))
+        if self._seen is not None and (looked or len(files) != len(known)):
+            paths = {file.path for file in files}
             self._known = {path: s for path, s in {**known, **looked}.items() if path in paths}
-            if _worth_it(looked, known):
+            if worth_remembering([sight.file for sight in looked.values()], len(known)):
                 self._remember(self._known)
-        return tuple(found)
+        return tuple(files)
 
     def read(self, file: RawFile) -> bytes:
         """The bytes; DataError when they are no longer those of ``file``."""
-        data = self._bytes(file.path)
-        if _described(file.path, data) != file:
-            raise DataError(f"{file.path}: changed while it was read; run ingest again")
-        return data
+        return unchanged(file, self._bytes(file.path))
 
     def put(self, path: str, data: bytes) -> RawFile:
         """Add one file atomically; a file that is there is never replaced by another."""
         target = (self._root / path).resolve()
         if not target.is_relative_to(self._root.resolve()):
-            raise DataError(f"{path}: leads out of the landing zone; use a relative name inside it")
+            raise leads_out(path)
         write_once(target, data)
-        return _described(path, data)
+        return described(path, data)
 
     def _bytes(self, path: str) -> bytes:
         place = self._root if self._root.is_file() else self._root / path
-        data = read_bytes(place)
-        if data is None:
-            raise DataError(f"{path}: is no longer in the landing zone; put it back")
-        return data
+        return found(path, read_bytes(place))
 
     def _look(self, path: str, stat: os.stat_result, now: int) -> _Sight:
         """Read a file, and say until when that may be relied on.
@@ -179,12 +177,6 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
-def _worth_it(looked: Mapping[str, _Sight], known: Mapping[str, _Sight]) -> bool:
-    """Whether what was read is more than the next listing should read again."""
-    read = sum(sight.file.size for sight in looked.values())
-    return len(looked) > max(_FEW, len(known) // 50) or read > _SMALL
-
-
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every visible file below a folder by its relative path; links to folders are not followed."""
     folders = [""]
@@ -204,7 +196,3 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
                         folders.append(f"{prefix}{name}/")
         finally:
             os.close(opened)
-
-
-def _described(path: str, data: bytes) -> RawFile:
-    return RawFile(path, len(data), hashlib.sha256(data).hexdigest())

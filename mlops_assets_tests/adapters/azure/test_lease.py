@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from azure.storage.blob import BlobLeaseClient
@@ -136,3 +139,29 @@ def test_other_threads_write_without_it(blobs):
         thread.start()
         thread.join()
     assert blobs.get("x") == b"1"
+
+
+HOLDER = """
+import sys, time
+from mlops_assets.adapters.azure import lease
+from mlops_assets_tests.azurite import Account
+lease.SECONDS = 15
+with Account(*sys.argv[1:]).blobs("ledger", "locks").lease("lock"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_the_lease_of_a_killed_process_ends_by_itself(storage_account, blobs):
+    """15 seconds are the shortest that Azure gives."""
+    account = (storage_account.name, storage_account.url, storage_account.key)
+    command = [sys.executable, "-c", HOLDER, *account]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    killed = time.monotonic()
+    with pytest.raises(StaleError), blobs.lease("lock", wait=False):
+        pass
+    with blobs.lease("lock"):
+        assert 5 < time.monotonic() - killed < 30

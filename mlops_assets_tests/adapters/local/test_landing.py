@@ -112,7 +112,7 @@ def test_a_file_that_was_just_written_is_read_again_until_its_time_is_past(zone,
 def test_every_file_is_read_again_within_a_week_and_not_all_at_once(
     zone, reads, clock, monkeypatch
 ):
-    monkeypatch.setattr("mlops_assets.adapters.local.landing._FEW", 0)
+    monkeypatch.setattr("mlops_assets.adapters.tree.landing.FEW", 0)
     zone.files()
     days = TRUSTED // timedelta(days=1)
     counts = []
