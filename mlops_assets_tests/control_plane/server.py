@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.settings.azure import AzureBackend, Cloud, Compute, DevOps, Monitor, Synapse
 from mlops_assets_tests.control_plane.authorization import AuthorizationService
-from mlops_assets_tests.control_plane.authorization import AuthorizationService
 from mlops_assets_tests.control_plane.certificate import written
 from mlops_assets_tests.control_plane.devops import DevOpsService
 from mlops_assets_tests.control_plane.monitor import MonitorService
@@ -117,7 +116,6 @@ class Server(ThreadingHTTPServer):
 def add_services(plane: ControlPlane) -> None:
     """Add what the settings name beside Azure ML, and what tells what it took."""
     backend, taken = plane.backend, {"rows": [], "points": []}
-    AuthorizationService(plane)
     AuthorizationService(plane)
     if backend.devops:
         DevOpsService(plane, backend.devops)
