@@ -29,6 +29,9 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from azure.core.pipeline.transport import RequestsTransport
+from requests import Session
+from requests.adapters import HTTPAdapter
 
 from mlops_assets.domain.errors import EngineError, MlopsError, RefusedError, StaleError
 
@@ -53,6 +56,9 @@ _PATIENCE = {
     "retry_backoff_max": 30,
 }
 _POLLING_SECONDS = 5.0
+_CONNECT_SECONDS, _READ_SECONDS = 20, 120
+# As many as anything here asks at once: more are opened and thrown away, with a line each time.
+_CONNECTIONS = 64
 _LOCK = threading.Lock()
 _SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=sig=)[^&\s]+")
 # Its words on standard error: classes nobody chose, and MLTables that it does not read back.
@@ -68,7 +74,7 @@ class Clients:
     Args:
         backend: names and addresses.
         credential: who we are.
-        transport: what carries requests, and sleeps between them; the SDK's own where None.
+        transport: what carries requests, and sleeps between them; HTTPS where None.
         polling_interval: seconds between two questions about a long-running operation.
     """
 
@@ -125,9 +131,9 @@ class Clients:
             return self._made[key]
 
     def _new(self, where: dict[str, str]) -> MLClient:
-        options: dict[str, Any] = dict(_PATIENCE)
-        if self.transport is not None:
-            options["transport"] = self.transport
+        if self.transport is None:
+            self.transport = _transport()
+        options: dict[str, Any] = {**_PATIENCE, "transport": self.transport}
         with _cloud(self.backend.cloud) as cloud:
             client = MLClient(
                 self.credential,
@@ -147,6 +153,21 @@ class Clients:
         # SDK's own, for a template whose name it would write to the log, and hides that it failed.
         client.batch_deployments._credentials = None  # noqa: SLF001
         return client
+
+
+def _transport() -> HttpTransport[Any, Any]:
+    """Return one set of connections for all the clients, of which the SDK makes a dozen each.
+
+    An address that swallows packets is given up after seconds, not after the SDK's five minutes.
+    """
+    session = Session()
+    session.mount("https://", HTTPAdapter(pool_connections=16, pool_maxsize=_CONNECTIONS))
+    return RequestsTransport(
+        session=session,
+        session_owner=False,
+        connection_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+    )
 
 
 @contextmanager

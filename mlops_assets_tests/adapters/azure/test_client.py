@@ -119,3 +119,14 @@ def test_a_client_is_made_once_whoever_asks_first(clients):
         found = list(pool.map(lambda _: clients.workspace("dev"), range(8)))
     assert {id(each) for each in found} == {id(clients.workspace("dev"))}
     assert clients.workspace("prod") is not clients.workspace("dev")
+
+
+def test_all_clients_share_connections_that_give_up_after_seconds(plane):
+    clients = Clients(BACKEND, plane.identities.credential())
+    dev, prod = clients.workspace("dev"), clients.workspace("prod")
+    transports = {id(client._requests_pipeline._transport) for client in (dev, prod)} | {
+        id(dev.models._service_client._client._pipeline._transport)
+    }
+    assert transports == {id(clients.transport)}
+    assert clients.transport.connection_config.timeout == 20
+    assert clients.transport.connection_config.read_timeout == 120
