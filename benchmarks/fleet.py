@@ -116,7 +116,7 @@ def settings_of(home: Path) -> Settings:
 
 def begin(home: Path, circuits: int, *, days: int, effort: str = "balanced") -> Settings:
     """Make a home for a fleet whose history ends with `END`; nothing is ingested yet."""
-    from mlops_assets.resources import DEMO_PEOPLE, initialise_demo
+    from mlops_assets.resources.home import DEMO_PEOPLE, initialise_demo
 
     settings, people = settings_of(home), {**DEMO_PEOPLE, AUTHOR: ("reviewer",)}
     home.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ from mlops_assets.domain.identifiers import sha256
 from mlops_assets.domain.quarantine_log import standing
 from mlops_assets.flows.plan import config_at
 from mlops_assets.flows.readings import ingest
-from mlops_assets.resources import initialise, open_platform
+from mlops_assets.resources import open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:

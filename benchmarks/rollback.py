@@ -35,7 +35,8 @@ from mlops_assets.domain.manifest import Entry, Manifest, Serving
 from mlops_assets.domain.model import ModelRecord
 from mlops_assets.flows.deployment import deploy
 from mlops_assets.flows.plan import config_at
-from mlops_assets.resources import initialise, open_platform
+from mlops_assets.resources import open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ ROUNDS = 3
 
 def build(home: str, effort: str, circuits: int | None) -> int:
     """Make a home of the real readings, ingested; returns its circuits."""
-    from mlops_assets.resources import initialise_demo
+    from mlops_assets.resources.home import initialise_demo
 
     settings = fleet.settings_of(Path(home))
     initialise_demo(settings, readings=READINGS, effort=effort, circuits=circuits)  # type: ignore[arg-type]

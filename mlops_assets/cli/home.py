@@ -30,7 +30,7 @@ def init(
     session: Session, readings: Path | None, features: tuple[str, ...], horizon: int, effort: Effort
 ) -> None:
     """Make a home: its folders, its config repository, ledger entry 0."""
-    from mlops_assets.resources import initialise
+    from mlops_assets.resources.home import initialise
 
     document = initialise(
         session.settings, readings=readings, features=features, horizon=horizon, effort=effort
@@ -62,7 +62,7 @@ def demo(
 ) -> None:
     """The whole loop in a fresh home, from readings to daily predictions."""
     from mlops_assets.cli.demo import PEOPLE, Demo
-    from mlops_assets.resources import initialise_demo
+    from mlops_assets.resources.home import initialise_demo
 
     initialise_demo(
         session.settings,
@@ -85,7 +85,7 @@ def demo(
 @explains
 def migrate(session: Session) -> None:
     """Bring an older home to this version's format."""
-    from mlops_assets.resources import migrate_home
+    from mlops_assets.resources.home import migrate_home
 
     done = migrate_home(session.settings)
     session.answer({"steps": done}, done or ["nothing to do: the home has this version's format"])

@@ -1,6 +1,6 @@
 """What we need from outside, as small Protocols in our own words.
 
-An adapter of the same noun serves each (`adapters/local/<noun>.py`); `resources.py` alone knows
+An adapter of the same noun serves each (`adapters/local/<noun>.py`); `resources` alone knows
 which. Every write is atomic and may be repeated; every read gives what was written or raises an
 `errors.MlopsError` that names the thing.
 """

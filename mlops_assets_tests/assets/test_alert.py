@@ -9,7 +9,8 @@ import pytest
 
 from mlops_assets.assets.alert import alerts, run_failures
 from mlops_assets.assets.home import Home
-from mlops_assets.resources import config_repository, initialise
+from mlops_assets.resources import config_repository
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.alert import mail_server, webhook_server
 

@@ -12,7 +12,7 @@ from mlops_assets.catalog import load, parse_yaml
 from mlops_assets.domain.errors import DataError, HomeError
 from mlops_assets.flows.home import Wish, adopt, initialise
 from mlops_assets.forecasters.catalogue import ALGORITHMS
-from mlops_assets.resources import shipped_config
+from mlops_assets.resources.home import shipped_config
 from mlops_assets_tests.fakes.config import FakeConfigRepository
 from mlops_assets_tests.fakes.home import Parts
 from mlops_assets_tests.fakes.readings import FakeLandingZone

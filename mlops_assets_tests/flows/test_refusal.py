@@ -6,7 +6,8 @@ import pytest
 
 from mlops_assets.domain.errors import ConfigError, RefusedError
 from mlops_assets.flows.refusal import config_or_last_good
-from mlops_assets.resources import config_repository, initialise, open_platform
+from mlops_assets.resources import config_repository, open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.release import AUTHOR, ENGINEER
 from mlops_assets_tests.flows.test_alert import Watched

@@ -14,7 +14,7 @@ from mlops_assets.domain.raw_file import parse
 from mlops_assets.domain.simulation import simulate
 from mlops_assets.flows.simulation import send
 from mlops_assets.forecasters.catalogue import ALGORITHMS
-from mlops_assets.resources import shipped_config
+from mlops_assets.resources.home import shipped_config
 from mlops_assets_tests.fakes.readings import FakeLandingZone
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 4, 4)

@@ -12,7 +12,8 @@ from mlops_assets.cli.doctor import examine
 from mlops_assets.domain.errors import DataError, TornCommitError
 from mlops_assets.flows import upkeep
 from mlops_assets.flows.readings import ingest
-from mlops_assets.resources import initialise, open_platform
+from mlops_assets.resources import open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.readings import NOW, a_config, a_lake, csv_of
 from mlops_assets_tests.faults.driver import lake_of

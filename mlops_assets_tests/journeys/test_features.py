@@ -11,7 +11,7 @@ import pytest
 
 from mlops_assets.cli.demo import PEOPLE
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.resources import initialise_demo
+from mlops_assets.resources.home import initialise_demo
 from mlops_assets.settings import Settings
 from mlops_assets_tests.journeys.command import mlops
 from mlops_assets_tests.journeys.people import commit, opened

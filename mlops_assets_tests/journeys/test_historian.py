@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from mlops_assets.cli import main
-from mlops_assets.resources import initialise, open_platform
+from mlops_assets.resources import open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.readings import csv_of
 

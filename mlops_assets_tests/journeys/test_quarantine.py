@@ -9,7 +9,8 @@ import pytest
 
 from mlops_assets.flows.plan import config_at
 from mlops_assets.flows.readings import ingest
-from mlops_assets.resources import initialise, open_platform
+from mlops_assets.resources import open_platform
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.readings import csv_of
 from mlops_assets_tests.journeys.command import mlops

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mlops_assets.adapters.local.readings import LocalReadingsTable
-from mlops_assets.resources import initialise
+from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.readings import csv_of
 from mlops_assets_tests.journeys.command import ENVIRONMENT

@@ -7,22 +7,21 @@ Dagster's assets and the command line get the same `Platform` from here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from mlops_assets.domain.errors import HomeError, UsageError
+from mlops_assets.domain.errors import UsageError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 from mlops_assets.stores.local import dev_of, lake_of, registry_of, serving_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import SparkSession
 
     from mlops_assets.adapters.local.backup import LocalBackup
     from mlops_assets.adapters.local.config import GitConfigRepository
-    from mlops_assets.domain.circuit import Config, Effort, Policy
+    from mlops_assets.domain.circuit import Policy
     from mlops_assets.engines.spark.session import SparkSessions
-    from mlops_assets.flows.home import NewHome
     from mlops_assets.ports import (
         Alerting,
         Clock,
@@ -32,20 +31,12 @@ if TYPE_CHECKING:
         Monitoring,
         NotebookRenderer,
         Platform,
-        Progress,
         Signer,
         Storage,
     )
     from mlops_assets.settings import Settings
     from mlops_assets.settings.azure import AzureBackend
     from mlops_assets.stores.azure import AzureStores
-
-# Throw-away people of a demo and their roles.
-DEMO_PEOPLE: Mapping[str, Sequence[str]] = {
-    "engineer@demo.example": ("ml_engineer",),
-    "manager@demo.example": ("engineering_manager",),
-    "reviewer@demo.example": ("reviewer",),
-}
 
 
 def open_platform(
@@ -61,7 +52,7 @@ def open_platform(
     """
     if isinstance(settings.backend, LocalBackend):
         return _open_local(settings, clock, _sessions(settings, spark))
-    return _open_azure(settings, _azure(settings, settings.backend, clock), clock)
+    return _open_azure(settings, azure_stores(settings, settings.backend, clock), clock)
 
 
 def landing_zone(folder: Path) -> LandingZone:
@@ -83,8 +74,8 @@ def open_alerting(settings: Settings, environ: Mapping[str, str]) -> Alerting:
         password=environ.get("MLOPS_ALERT_SMTP_PASSWORD", ""),
     )
     if settings.backend.kind == "azure":
-        ledger = _azure(settings, settings.backend).tree("release", "ledger", "", "")
-        log = _azure(settings, settings.backend).tree("release", "ledger", "alerts", "alerts")
+        ledger = azure_stores(settings, settings.backend).tree("release", "ledger", "", "")
+        log = azure_stores(settings, settings.backend).tree("release", "ledger", "alerts", "alerts")
         return Alerting(
             log=TreeAlertLog(log),
             receivers=lambda policy: TreeAlerts(ledger, "alerts.jsonl", policy, secrets),
@@ -102,7 +93,7 @@ def open_monitoring(settings: Settings, environ: Mapping[str, str]) -> Monitorin
     ``$MLOPS_MONITORING`` is that folder, which a collector reads; without it nobody takes them.
     """
     if settings.backend.kind == "azure":
-        return _azure(settings, settings.backend).monitoring()
+        return azure_stores(settings, settings.backend).monitoring()
     folder = environ.get("MLOPS_MONITORING")
     if not folder:
         return None
@@ -118,7 +109,7 @@ def drill_files(settings: Settings) -> DrillFiles:
     if settings.backend.kind == "azure":
         from mlops_assets.adapters.tree.drill import TreeDrillFiles
 
-        tree = _azure(settings, settings.backend).tree(
+        tree = azure_stores(settings, settings.backend).tree(
             "prod", "prod", "drills", "workspaces/prod/drills"
         )
         return TreeDrillFiles(tree)
@@ -137,7 +128,7 @@ def signer(key: Path) -> Signer:
 def storage(settings: Settings) -> Storage:
     """Return what a home holds, as things that may be removed."""
     if settings.backend.kind == "azure":
-        return _azure(settings, settings.backend).storage()
+        return azure_stores(settings, settings.backend).storage()
     from mlops_assets.adapters.local.retention import LocalStorage
 
     return LocalStorage(settings.layout)
@@ -167,149 +158,15 @@ def backups(settings: Settings, folder: Path) -> LocalBackup:
 def config_repository(settings: Settings) -> GitConfigRepository:
     """Return the config repository, also where there is no home yet."""
     if settings.backend.kind == "azure":
-        return _azure(settings, settings.backend).config(settings.config, WATCHED_REF)
+        return azure_stores(settings, settings.backend).config(settings.config, WATCHED_REF)
     from mlops_assets.adapters.local.config import GitConfigRepository
 
     return GitConfigRepository(settings.config, WATCHED_REF)
 
 
-def initialise(
-    settings: Settings,
-    *,
-    readings: Path | None = None,
-    features: Sequence[str] = (),
-    horizon: int = 24,
-    effort: Effort = "balanced",
-    four_eyes: Literal["required", "off"] = "required",
-    clock: Clock | None = None,
-) -> dict[str, Any]:
-    """Make a home; returns plants, circuits and the most frequent interval.
-
-    Without readings it watches the config folder that is there, where that lies in a git
-    repository and is not the shipped one, and else begins with a copy of the shipped config.
-    """
-    from mlops_assets.adapters.local.clock import SystemClock
-    from mlops_assets.flows import home
-
-    if four_eyes == "off" and settings.backend.kind == "azure":
-        raise UsageError("four_eyes: off is for trying it out on one machine, never on Azure")
-    now = (clock or SystemClock()).now()
-    new = _new_home(settings)
-    if readings is None:
-        wish = home.Wish(kind="init", four_eyes=four_eyes)
-        existing = config_repository(settings)
-        own = settings.config.resolve() not in (settings.layout.config.resolve(), _shipped_folder())
-        if own and existing.exists():
-            return home.adopt(new, wish, existing, now=now)
-        return home.initialise(new, wish, template=shipped_config(), now=now)
-    wish = home.Wish(
-        kind="init", four_eyes=four_eyes, features=tuple(features), horizon=horizon, effort=effort
-    )
-    return home.initialise(
-        new, wish, template=shipped_config(), readings=landing_zone(readings), now=now
-    )
-
-
-def initialise_demo(
-    settings: Settings,
-    *,
-    people: Mapping[str, Sequence[str]] = DEMO_PEOPLE,
-    readings: Path | None = None,
-    circuits: int | None = None,
-    horizon: int | None = None,
-    effort: Effort | None = None,
-    progress: Progress | None = None,
-    clock: Clock | None = None,
-) -> dict[str, Any]:
-    """Make a home for a demo: ``people`` maps each throw-away person's e-mail to roles.
-
-    Their keys lie in the home; without readings, a simulated company's raw files are sent.
-    """
-    from mlops_assets.adapters.local.clock import SystemClock
-    from mlops_assets.adapters.local.home import LocalHome
-    from mlops_assets.domain.signature import public_key_of
-    from mlops_assets.domain.trust import Person, Signer
-    from mlops_assets.flows import home
-    from mlops_assets.flows.simulation import send
-
-    place = LocalHome(settings.layout)
-
-    def trusted() -> tuple[list[Person], list[Signer]]:
-        return (
-            [Person(email=each, roles=tuple(people[each]), git_emails=(each,)) for each in people],
-            [Signer(principal=each, key=public_key_of(place.key(each))) for each in people],
-        )
-
-    def simulate(landing: LandingZone, config: Config) -> None:
-        send(landing, config, progress=progress)
-
-    return home.initialise(
-        _new_home(settings),
-        home.Wish(kind="demo", horizon=horizon, effort=effort, circuits=circuits),
-        template=shipped_config(),
-        now=(clock or SystemClock()).now(),
-        readings=landing_zone(readings) if readings else None,
-        people=trusted,
-        simulate=simulate,
-        progress=progress,
-    )
-
-
-def migrate_home(settings: Settings) -> list[str]:
-    """Bring a home to this version's format; returns what was done, nothing where it has it."""
-    layout = settings.layout
-    if layout.home_format() == 0:
-        raise HomeError(
-            f"{layout.root}: home format 0 was never released: make a new home with `mlops init` "
-            f"and the files of {layout.raw}"
-        )
-    layout.kind()
-    return []
-
-
-def shipped_config() -> Mapping[str, bytes]:
-    """Return the config that comes with the project: what a new home begins with."""
-    from mlops_assets.adapters.local.config import GitConfigRepository
-
-    return GitConfigRepository(_shipped_folder()).working_files()
-
-
-def _shipped_folder() -> Path:
-    package = Path(__file__).resolve().parent
-    inside = package / "shipped_config"
-    return inside if inside.is_dir() else package.parent / "config"
-
-
-def _new_home(settings: Settings) -> NewHome:
-    from mlops_assets.adapters.local.config import GitConfigRepository
-    from mlops_assets.adapters.local.home import LocalHome
-    from mlops_assets.adapters.local.ledger import LocalLedger
-    from mlops_assets.flows.home import NewHome
-
-    layout = settings.layout
-
-    def made() -> GitConfigRepository:
-        return GitConfigRepository.create(layout.config, WATCHED_REF)
-
-    if settings.backend.kind == "local":
-        return NewHome(
-            place=LocalHome(layout),
-            config=made,
-            ledger=lambda config: LocalLedger(layout.ledger, config.anchor, config.anchored),
-            landing=landing_zone(layout.raw),
-        )
-    azure = _azure(settings, settings.backend)
-
-    def made_for_azure() -> GitConfigRepository:
-        made()
-        return azure.config(layout.config, WATCHED_REF)
-
-    return NewHome(
-        place=LocalHome(layout), config=made_for_azure, ledger=azure.ledger, landing=azure.landing
-    )
-
-
-def _azure(settings: Settings, backend: AzureBackend, clock: Clock | None = None) -> AzureStores:
+def azure_stores(
+    settings: Settings, backend: AzureBackend, clock: Clock | None = None
+) -> AzureStores:
     """Return the stores of a home on Azure.
 
     Raises:
