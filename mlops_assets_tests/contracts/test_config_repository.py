@@ -1,9 +1,10 @@
-"""What every config repository must do, the fake and the git one alike."""
+"""What every config repository must do, the fake, the git one and Azure's alike."""
 
 from __future__ import annotations
 
 import pytest
 
+from mlops_assets.adapters.azure.config import AzureConfigRepository
 from mlops_assets.adapters.local.config import GitConfigRepository
 from mlops_assets.domain.errors import HomeError, StaleError
 from mlops_assets_tests.fakes.config import FakeConfigRepository
@@ -16,11 +17,16 @@ FIRST = {
 }
 
 
-@pytest.fixture(params=["fake", "git"])
+@pytest.fixture(params=["fake", "git", pytest.param("azure", marks=pytest.mark.azure)])
 def empty(request, tmp_path):
     if request.param == "fake":
         return FakeConfigRepository()
-    return GitConfigRepository.create(tmp_path / "config")
+    made = GitConfigRepository.create(tmp_path / "config")
+    if request.param == "git":
+        return made
+    # Its anchors are blobs; commits are read from a clone as anywhere.
+    anchors = request.getfixturevalue("storage_account").blobs("anchors")
+    return AzureConfigRepository(tmp_path / "config", made.ref, anchors)
 
 
 @pytest.fixture
