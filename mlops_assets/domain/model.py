@@ -70,7 +70,8 @@ class FitJob:
     """Everything one fit needs; picklable, so an engine may send it to a worker.
 
     ``series`` ends with the cutoff date's last step. ``incumbent`` is the live model's files, to be
-    scored on the same origins, and ``warm_start`` what it learned, to begin from.
+    scored on the same origins, and ``warm_start`` what it learned, to begin from. ``data`` is the
+    version of the registered training data that the series was read from, where it is one.
     """
 
     circuit: CircuitKey
@@ -79,6 +80,7 @@ class FitJob:
     incumbent: Mapping[str, bytes] | None = None
     warm_start: WarmStart | None = None
     seed: int = 0
+    data: DataVersion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -248,6 +248,7 @@ def _prepare_known(
             series=series,
             incumbent=_incumbent(training, circuit.key),
             warm_start=_warm_start(training, circuit.key),
+            data=data.version,
         ),
     )
 

@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from mlops_assets.adapters.azure.client import explained
 from mlops_assets.adapters.azure.code import ARCHIVE
+from mlops_assets.adapters.azure.names import training_data_name
 from mlops_assets.domain.training import experiment_name
 from mlops_assets.ports.remote import RemoteState
 
@@ -97,9 +98,7 @@ class AzureFits(AzureJobs):
             instance_count=1,
             timeout=int(seconds),
             identity=ManagedIdentityConfiguration(client_id=identity) if identity else None,
-            inputs={
-                "order": Input(type=AssetTypes.URI_FILE, path=order, mode=InputOutputModes.DOWNLOAD)
-            },
+            inputs=_inputs(job, order),
             outputs={
                 # Mounted, so that what a job wrote is there however it ends.
                 "outcome": Output(
@@ -114,3 +113,16 @@ class AzureFits(AzureJobs):
         )
         with explained(f"submitting job {name} to workspace dev"):
             self._clients.workspace("dev").jobs.create_or_update(wanted)
+
+
+def _inputs(job: FitJob, order: str) -> dict[str, Input]:
+    """What a job reads, and beside it what it learns from, by which Azure ML draws its lineage."""
+    inputs = {"order": Input(type=AssetTypes.URI_FILE, path=order, mode=InputOutputModes.DOWNLOAD)}
+    if job.data is not None:
+        # Named and not read: the order holds the same rows, as every other engine is given them.
+        inputs["training_data"] = Input(
+            type=AssetTypes.MLTABLE,
+            path=f"azureml:{training_data_name(job.circuit)}:{job.data}",
+            mode=InputOutputModes.DIRECT,
+        )
+    return inputs

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import date
 
 import pytest
 from azure.ai.ml.entities import Environment
@@ -12,6 +14,7 @@ from mlops_assets.adapters.azure.code import ARCHIVE, SCORING_SCRIPT, CodeAsset
 from mlops_assets.adapters.azure.exchange import BlobExchange
 from mlops_assets.adapters.azure.jobs import AzureFits
 from mlops_assets.domain.errors import EngineError, StaleError
+from mlops_assets.domain.identifiers import DataVersion
 from mlops_assets.engines.azureml.fitting import AzureFittingEngine
 from mlops_assets.engines.azureml.ordered import Patience
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
@@ -55,7 +58,7 @@ def engine(exchange, fits, **settings):
 
 
 def test_a_fit_is_a_command_job_of_its_circuit_s_experiment(plane, exchange, fits):
-    jobs = [job("A"), job("REFUSES")]
+    jobs = [replace(job("A"), data=DataVersion(date(2024, 6, 2), 1)), job("REFUSES")]
     found = named(engine(exchange, fits).fit(jobs))
     logs = [*found.values(), *(each.outcome for each in plane.jobs.jobs)]
     assert not isinstance(found["A"], str), logs
@@ -70,6 +73,11 @@ def test_a_fit_is_a_command_job_of_its_circuit_s_experiment(plane, exchange, fit
     assert one["limits"]["timeout"] == "PT1H15M"
     assert one["resources"]["instanceCount"] == 1
     assert one["displayName"] == "A 2024-06-02"
+    assert one["inputs"]["training_data"]["jobInputType"] == "mltable"
+    assert one["inputs"]["training_data"]["mode"] == "Direct"
+    assert one["inputs"]["training_data"]["uri"].endswith(
+        "/data/sensor_training_data_P001_A/versions/2024-06-02.r1"
+    )
     assert [each.status for each in plane.jobs.jobs] == ["Completed", "Completed"]
 
 
@@ -112,10 +120,7 @@ def test_a_name_that_is_unknown_is_none_and_what_is_over_stays_as_it_is(plane, e
 
 def test_what_azure_refuses_is_one_line_about_one_circuit(plane, exchange, fits):
     odd = job("A")
-    odd = type(odd)(
-        **{name: getattr(odd, name) for name in ("circuit", "series")},
-        spec=type(odd.spec)(cutoff_date=odd.spec.cutoff_date, environment="forecasting:9.9.9"),
-    )
+    odd = replace(odd, spec=replace(odd.spec, environment="forecasting:9.9.9"))
     found = named(engine(exchange, fits).fit([odd, job("B")]))
     assert found["B"].circuit.circuit_id == "B"
     assert found["A"].startswith("submitting job fit-p001-a-")
