@@ -97,6 +97,15 @@ def test_files_of_a_folder_are_read_by_name_and_strangers_are_told(tree):
         tree.read_folder("P1/C1/7", ["a.json"], only=["a.json"])
 
 
+def test_many_are_asked_at_once_and_answer_in_order(tree):
+    names = [f"p/{number:02d}" for number in range(20)]
+    for name in names:
+        tree.write_once(name, name.encode())
+    assert tree.together(tree.read, [*names, "p/none"]) == [*(n.encode() for n in names), None]
+    with pytest.raises(FileNotFoundError):
+        tree.together(lambda name: tree.read_folder("p", [name]), ["00", "none", "01"])
+
+
 def test_files_and_folders_are_named_by_how_deep_they_lie(tree):
     for name in ("top", "p/b", "p/a", "q/c", "p/deep/x"):
         tree.write_once(name, b"12")

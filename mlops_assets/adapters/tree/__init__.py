@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Hashable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
+Answer = TypeVar("Answer")
 # No file of a model or of evidence is larger.
 MAXIMUM_BYTES = 64 * 1024 * 1024
 
@@ -75,6 +84,12 @@ class Tree(Protocol):
             OddFileError: one is no plain file.
             StrangersError: there is another than ``only`` these.
             OSError: one cannot be read, or a link stands on the way.
+        """
+
+    def together(self, ask: Callable[[Any], Answer], about: Iterable[Any]) -> list[Answer]:
+        """What ``ask`` says about each, in order; at once, where an answer takes long to come.
+
+        It only reads.
         """
 
     def write_once(self, name: str, data: bytes) -> bool:

@@ -65,7 +65,7 @@ class TreeEnvironmentRegistry:
                 refs.append(EnvironmentRef.parse(f"{name}:{file.removesuffix('.json')}"))
             except IdentifierError:
                 continue
-        found = [self.get(ref) for ref in sorted(refs)]
+        found = self._tree.together(self.get, sorted(refs))
         return [environment for environment in found if environment is not None]
 
 

@@ -70,8 +70,9 @@ class TreeEvidenceStore:
         digests = self._digests(circuit, model_version)
         if digests is None:
             return None
-        for name, digest in digests.items():
-            self._checked(circuit, model_version, name, digest)
+        self._tree.together(
+            lambda item: self._checked(circuit, model_version, *item), digests.items()
+        )
         return Evidence(
             circuit=circuit, model_version=model_version, digests=digests_by_kind(digests)
         )

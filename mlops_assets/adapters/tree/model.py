@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.adapters.tree import OddFileError, StrangersError
@@ -26,7 +27,7 @@ from mlops_assets.domain.identifiers import (
 from mlops_assets.domain.model import MODEL_FILES, MODEL_FORMAT, RUN_TAGS, ModelRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlops_assets.adapters.tree import Tree
 
@@ -63,6 +64,10 @@ class TreeModelRegistry:
             self._tree.write_folder_once(folder, content, seal=_RECORD)
         return record
 
+    def publish(self, records: Sequence[ModelRecord]) -> Iterator[CircuitKey]:
+        """Nothing else names them."""
+        return iter([record.circuit for record in records])
+
     def next_version(self, circuit: CircuitKey) -> int:
         """One more than the highest integer version."""
         return max(self._numbers(circuit), default=0) + 1
@@ -73,7 +78,7 @@ class TreeModelRegistry:
 
     def versions(self, circuit: CircuitKey) -> Sequence[ModelRecord]:
         """All versions, lowest first (10 after 9)."""
-        return [self.get(circuit, version) for version in self._numbers(circuit)]
+        return self._tree.together(partial(self.get, circuit), self._numbers(circuit))
 
     def circuits(self) -> Sequence[CircuitKey]:
         """Every circuit that has a version, sorted."""

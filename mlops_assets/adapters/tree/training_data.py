@@ -66,7 +66,8 @@ class TreeTrainingDataStore:
     def versions(self, circuit: CircuitKey) -> tuple[TrainingData, ...]:
         """All assets, oldest version first."""
         names = self._tree.folders(str(circuit), seal=_ASSET)
-        found = [self._read(f"{circuit}/{name}") for name in names if not name.startswith(".")]
+        folders = [f"{circuit}/{name}" for name in names if not name.startswith(".")]
+        found = self._tree.together(self._read, folders)
         there = [data for data in found if data is not None]
         return tuple(sorted(there, key=lambda data: data.version))
 

@@ -117,6 +117,22 @@ def test_a_log_that_did_not_change_is_not_read_again(place):
     assert asked.sent == ["GET"] * 3
 
 
+def test_a_small_blob_of_a_folder_is_read_again_only_when_it_changed(place):
+    put(place.tree)
+    asked = FaultyTransport()
+    tree = BlobTree(place.shared.blobs("dev", place.blobs.path(), transport=asked), "")
+    for _ in range(2):
+        assert tree.read_folder("C1/7", FILES, only=FILES) == FILES
+    assert asked.sent == ["GET"] * (1 + len(FILES) + 1)
+    place.blobs.put("C1/7/a.json", b"damaged")
+    assert tree.read_folder("C1/7", ["a.json"], only=FILES) == {"a.json": b"damaged"}
+    place.blobs.put("C1/7/a.json", b"again")
+    assert tree.read_folder("C1/7", ["a.json"]) == {"a.json": b"again"}
+    place.blobs.delete("C1/7/a.json")
+    with pytest.raises(FileNotFoundError):
+        tree.read_folder("C1/7", ["a.json"], only=FILES)
+
+
 def test_a_blob_larger_than_any_file_that_is_kept_is_not_read(place, monkeypatch):
     monkeypatch.setattr("mlops_assets.adapters.azure.tree.MAXIMUM_BYTES", 2)
     place.blobs.put("C1/7/a.json", b"123")
