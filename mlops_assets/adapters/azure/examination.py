@@ -84,6 +84,7 @@ class Examination:
             "containers": self._containers,
             "access": self._access,
             "serving": self._serving,
+            "synapse": self._synapse,
             "names": lambda: self._names(circuits),
             "monitor": self._monitor,
             "reviews": self._reviews,
@@ -236,7 +237,8 @@ class Examination:
             f"/resourceGroups/{self._backend.resource_group}"
         )
         path = f"{group}/providers/{place}/providers/Microsoft.Authorization/permissions"
-        answer = self._get(role, f"{path}?api-version={_PERMISSIONS}", f"what {role} may do")
+        url = f"{self._manager}{path}?api-version={_PERMISSIONS}"
+        answer = self._get(role, url, f"what {role} may do")
         negative = f"not{kind[0].upper()}{kind[1:]}"
         return {
             action
@@ -246,19 +248,20 @@ class Examination:
             and not _covers(each.get(negative) or (), action)
         }
 
-    def _get(self, role: Role, path: str, what: str) -> dict[str, Any]:
+    def _get(self, role: Role, url: str, what: str, scope: str = "") -> dict[str, Any]:
         more: dict[str, Any] = {"transport": self._transport} if self._transport else {}
+        asked = scope or f"{self._manager}/.default"
         client: PipelineClient[HttpRequest, Any] = PipelineClient(
             self._manager,
             policies=[
                 HeadersPolicy({"Accept": "application/json"}),
                 RetryPolicy(retry_total=4, retry_backoff_factor=0.5),
-                BearerTokenCredentialPolicy(self._credential(role), f"{self._manager}/.default"),
+                BearerTokenCredentialPolicy(self._credential(role), asked),
             ],
             **more,
         )
         with explained(f"{what} cannot be asked"):
-            response = client.send_request(HttpRequest("GET", f"{self._manager}{path}"))
+            response = client.send_request(HttpRequest("GET", url))
             response.raise_for_status()
             return dict(response.json())
 
@@ -277,6 +280,18 @@ class Examination:
         if len(set(names)) < len(names):
             raise EngineError("two plants would share an endpoint: rename one of them in config")
         return f"{len(names)} endpoints, names of at most {longest} characters"
+
+    def _synapse(self) -> str:
+        from mlops_assets.adapters.azure.synapse import API, SCOPE
+
+        settings = self._backend.synapse
+        if settings is None:
+            return "not asked: slices of the ETL run in the platform's own process"
+        base = self._backend.cloud.synapse or f"https://{settings.workspace}.dev.azuresynapse.net"
+        pool = f"{base.rstrip('/')}/livyApi/versions/{API}/sparkPools/{settings.pool}"
+        what = f"Synapse pool {settings.workspace}/{settings.pool}, as etl,"
+        self._get("etl", f"{pool}/batches?from=0&size=1", what, SCOPE)
+        return f"{settings.workspace}/{settings.pool}"
 
     def _monitor(self) -> str:
         from mlops_assets.adapters.azure.monitor import azure_monitor

@@ -9,10 +9,11 @@ import pytest
 from mlops_assets.adapters.azure import examination
 from mlops_assets.adapters.azure.examination import Examination
 from mlops_assets.adapters.azure.monitor import COLUMNS
-from mlops_assets.settings.azure import ROLES, Cloud, DevOps, Monitor
+from mlops_assets.settings.azure import ROLES, Cloud, DevOps, Monitor, Synapse
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
 from mlops_assets_tests.control_plane.authorization import AuthorizationService
 from mlops_assets_tests.control_plane.devops import DevOpsService
+from mlops_assets_tests.control_plane.livy import LivyService
 from mlops_assets_tests.control_plane.monitor import MonitorService
 
 pytestmark = pytest.mark.azure
@@ -67,7 +68,7 @@ def test_what_infra_makes_is_well(clinic):
     assert [f"{name}: {one.reason}" for name, one in found.items() if not one.passed] == []
     assert set(found) == {
         "versions", "identities", "workspaces", "clusters", "registry", "containers", "access",
-        "serving", "names", "monitor", "reviews",
+        "serving", "synapse", "names", "monitor", "reviews",
     }  # fmt: skip
     assert found["identities"].reason == "5 identities"
     assert found["clusters"].reason.startswith("train-cluster 0-4 STANDARD_DS3_V2, test-cluster")
@@ -150,6 +151,17 @@ def test_an_approval_that_outlives_the_next_push_is_no_evidence(clinic):
     )
     clinic.devops.policy = None
     assert clinic.problem()[1].startswith("no reviewer is required: ")
+
+
+def test_a_pool_that_is_not_there_is_named(clinic):
+    pool = Synapse(workspace="mlops-synapse", pool="etl")
+    LivyService(clinic.plane, pool, lambda _: (0, ""))
+    clinic.backend = replace(clinic.backend, synapse=pool)
+    assert clinic.ask()["synapse"].reason == "mlops-synapse/etl"
+    clinic.backend = replace(clinic.backend, synapse=replace(pool, pool="gone"))
+    name, says = clinic.problem()
+    assert name == "synapse"
+    assert says.startswith("Synapse pool mlops-synapse/gone, as etl, cannot be asked: ")
 
 
 def test_a_monitor_without_its_connection_is_named(clinic):

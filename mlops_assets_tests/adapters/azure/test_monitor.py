@@ -83,6 +83,18 @@ def test_every_column_of_the_table_is_filled_and_no_other():
     assert list(row_of(a_day())) == list(COLUMNS)
 
 
+def test_every_call_is_one_that_azure_publishes(plane, service):
+    monitor = connected(plane)
+    monitor.rows([a_day()])
+    monitor.gauges([Gauge(name="mlops.wape", value=0.1, circuit=C1)])
+    calls = [(call.request.method, call.request.url.partition("?")) for call in plane.calls]
+    stream = f"{SETTINGS.ingestion}/dataCollectionRules/{RULE}/streams/Custom-CircuitMetrics_CL"
+    assert calls == [
+        ("POST", (stream, "?", "api-version=2023-01-01")),
+        ("POST", ("https://westeurope-0.in.applicationinsights.azure.com//v2.1/track", "", "")),
+    ]
+
+
 def test_rows_of_a_large_fleet_go_in_requests_that_the_service_takes(plane, service):
     days = [a_day(f"P{number // 20}/C{number % 20}") for number in range(2500)]
     connected(plane).rows(days)
