@@ -8,6 +8,7 @@ writer's, and then known by its slice or by its rows.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from mlops_assets.settings.azure import AzureBackend, Container, Role
 
 _SCOPE = "https://storage.azure.com/.default"
+_PUBLIC = "core.windows.net"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST_LINE = 300
 
 
 class TableAccess:
@@ -58,7 +62,7 @@ class TableAccess:
             DataError: no identity is accepted.
         """
         found = {"account_name": self._backend.storage_account}
-        if self._backend.cloud.blob:
+        if self._backend.cloud.blob or self._backend.cloud.storage_suffix != _PUBLIC:
             found["azure_storage_endpoint"] = self._backend.blob_url
         if isinstance(self._credential, AzureNamedKeyCredential):
             # An emulator, which alone has a key here.
@@ -101,6 +105,9 @@ class BlobTable(StoredTable):
         self._access = access
         self._again = again
         self._looked_with: dict[str, str] = {}
+        if f".dfs.{_PUBLIC}/" not in address:
+            # The library knows addresses of the public cloud alone; others it finds by container.
+            self.address = f"az://{blobs.container}/{blobs.path(name)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the table's name: who arrives asks for an identity, or has one that travels."""
@@ -144,7 +151,7 @@ class BlobTable(StoredTable):
     def frame(self, file: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read one data file by its name in the table."""
         return pl.read_parquet(
-            f"{self.place}/{file}",
+            f"{self.address}/{file}",
             columns=None if columns is None else list(columns),
             storage_options=self.options(),
             credential_provider=None,
@@ -166,6 +173,13 @@ class BlobTable(StoredTable):
     def sweep(self, before: datetime) -> int:  # noqa: ARG002 as the disk needs it
         """Nothing: what a killed writer did not finish has no name."""
         return 0
+
+    def line(self, error: BaseException) -> str:
+        """What the library says, without colours and addresses, in one line."""
+        text = re.sub(r"https?://\S+", "...", _COLOURS.sub("", str(error)))
+        parts = [part.strip(" \u21b3") for part in text.splitlines()]
+        said = ": ".join(part for part in parts if part)
+        return said[:_LONGEST_LINE] or type(error).__name__
 
     def advice(self, verb: Literal["read", "written"]) -> str:
         """What to look at when the account gives or takes nothing."""

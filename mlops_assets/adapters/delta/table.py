@@ -59,7 +59,7 @@ class StoredTable(ABC):
     """One Delta table of one schema in one place, made by its first commit.
 
     Args:
-        place: the path or address, as people and the library read it.
+        place: the path or address, as people and Spark read it.
         log: its commits, where they lie.
         jitter: spreads writers that lost.
         pause: waits so many seconds.
@@ -73,7 +73,7 @@ class StoredTable(ABC):
         jitter: random.Random | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.place = place
+        self.place = self.address = place
         self.name = place.rstrip("/").rpartition("/")[2]
         self.log = log
         self._looked: tuple[DeltaTable | None, object] = (None, None)
@@ -140,6 +140,11 @@ class StoredTable(ABC):
     def advice(self, verb: Literal["read", "written"]) -> str:
         """What to do when the table cannot be read or written."""
 
+    def line(self, error: BaseException) -> str:
+        """What the library says, in one line."""
+        text = str(error).strip()
+        return text.splitlines()[0] if text else type(error).__name__
+
     def open(self, version: int | None = None) -> DeltaTable | None:
         """The table at a version, None before its first commit.
 
@@ -148,7 +153,7 @@ class StoredTable(ABC):
             TornCommitError: its newest commit is not whole.
         """
         try:
-            table = DeltaTable(self.place, version=version, storage_options=self.options())
+            table = DeltaTable(self.address, version=version, storage_options=self.options())
         except TableNotFoundError:
             return None
         except (DeltaError, OSError, ValueError) as error:
@@ -226,7 +231,7 @@ class StoredTable(ABC):
         self.step("delta.create")
         try:
             write_deltalake(
-                self.place,
+                self.address,
                 _plain(rows),
                 mode="error",
                 partition_by=partition_by,
@@ -349,11 +354,11 @@ class StoredTable(ABC):
     def unreadable(self, error: BaseException) -> DataError:
         """Say in one line that the table cannot be read."""
         advice = self.log.advice_on_checkpoint() or self.advice("read")
-        return DataError(f"{self.place}: cannot be read: {_line(error)}; {advice}")
+        return DataError(f"{self.place}: cannot be read: {self.line(error)}; {advice}")
 
     def _unwritable(self, error: BaseException) -> DataError:
         return DataError(
-            f"{self.place}: cannot be written: {_line(error)}; {self.advice('written')}"
+            f"{self.place}: cannot be written: {self.line(error)}; {self.advice('written')}"
         )
 
     def _check_schema(self, table: DeltaTable, rows: pl.DataFrame) -> None:
@@ -389,8 +394,3 @@ def _properties(slice_id: str | None, *, tries: int | None = None) -> CommitProp
 
 def _type(kind: object) -> str:
     return "absent" if kind is None else str(getattr(kind, "type", kind))
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
