@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.gates import Verdict
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Manifest
+    from mlops_assets.domain.model import ModelRecord
     from mlops_assets.domain.release import ReleaseView, Stage, State
     from mlops_assets.flows.ladder import Forecasting
     from mlops_assets.ports import Platform, Progress
@@ -267,26 +268,34 @@ def _register(
 ) -> Promotion:
     """Copy models and environments to the shared registry, byte for byte."""
     release = manifest.release
+    copied: list[ModelRecord] = []
+    environments: set[EnvironmentRef] = set()
     with _errors_recorded(platform, release, "registry", now):
         for entry in manifest.entries:
-            if entry.action == "deploy":
-                ref = EnvironmentRef.parse(entry.environment)
-                environment = platform.dev.environments.get(ref)
-                if environment is None or environment.digest != entry.environment_digest:
-                    raise StaleError(
-                        f"{entry.circuit}: {ref} in dev is not the one that {release} pins; "
-                        "restore it, or create a new release"
-                    )
+            if entry.action != "deploy":
+                _advance(progress, entry.circuit)
+                continue
+            ref = EnvironmentRef.parse(entry.environment)
+            environment = platform.dev.environments.get(ref)
+            if environment is None or environment.digest != entry.environment_digest:
+                raise StaleError(
+                    f"{entry.circuit}: {ref} in dev is not the one that {release} pins; "
+                    "restore it, or create a new release"
+                )
+            if ref not in environments:
                 platform.registry.environments.register(environment)
-                record = platform.dev.models.get(entry.circuit, entry.model_version)
-                if record.digest != entry.model_digest:
-                    raise StaleError(
-                        f"{entry.circuit}: model {entry.model_version} in dev is not the one that "
-                        f"{release} pins; restore it, or create a new release"
-                    )
-                files = platform.dev.models.files(record)
-                platform.registry.models.register(record, files, platform.dev.models.proof(record))
-            _advance(progress, entry.circuit)
+                environments.add(ref)
+            record = platform.dev.models.get(entry.circuit, entry.model_version)
+            if record.digest != entry.model_digest:
+                raise StaleError(
+                    f"{entry.circuit}: model {entry.model_version} in dev is not the one that "
+                    f"{release} pins; restore it, or create a new release"
+                )
+            models = platform.registry.models
+            files, proof = platform.dev.models.files(record), platform.dev.models.proof(record)
+            copied.append(models.register(record, files, proof))
+        for circuit in platform.registry.models.publish(copied):
+            _advance(progress, circuit)
     state = _end(platform, release, "registry", {}, now)
     return Promotion(release=release, stage="registry", state=state, circuits=manifest.circuits)
 

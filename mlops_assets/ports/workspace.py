@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -58,6 +58,13 @@ class ModelRegistry(RegisteredModels, Protocol):
 
         StaleError when that version is another model. ``proof`` says how the model was chosen: it
         is kept and checked beside the model's files, and is no part of its digest.
+        """
+
+    def publish(self, records: Sequence[ModelRecord]) -> Iterator[CircuitKey]:
+        """Show registered versions where something beside the registry names them, all together.
+
+        Yields each circuit when it is done, in order; the first that cannot be shown is raised when
+        the others are through. Again, it does what is left.
         """
 
     def next_version(self, circuit: CircuitKey) -> int:

@@ -176,6 +176,7 @@ class AzureStores:
             models=model.AzureModelRegistry(
                 TreeModelRegistry(self.tree("release", "registry", "models", "registry/models")),
                 model.in_registry(release, model.in_dev(dev, trained)),
+                gathers=True,
             ),
             environments=environment.AzureEnvironmentRegistry(
                 TreeEnvironmentRegistry(

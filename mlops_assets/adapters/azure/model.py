@@ -7,6 +7,7 @@ makes of those, never made anew. Our store chooses the version, under the circui
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ from mlops_assets.adapters.azure.asset import registered
 from mlops_assets.adapters.azure.names import home_uri, model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlops_assets.adapters.azure.client import Clients
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import ModelRecord
     from mlops_assets.ports import ModelRegistry
+
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,30 @@ class AzureModelRegistry:
     Args:
         stored: the versions and their bytes.
         show: registers a stored version in Azure ML, where it is not yet.
+        gathers: whether versions are shown by `publish` alone, many at once: a copy to the shared
+            registry takes half a minute.
     """
 
     stored: ModelRegistry
     show: Callable[[ModelRecord], None]
+    gathers: bool = False
 
     def register(
         self, record: ModelRecord, files: Mapping[str, bytes], proof: bytes = b""
     ) -> ModelRecord:
         """Store under ``record.version``; the same model again returns what is there."""
         found = self.stored.register(record, files, proof)
-        self.show(found)
+        if not self.gathers:
+            self.show(found)
         return found
+
+    def publish(self, records: Sequence[ModelRecord]) -> Iterator[CircuitKey]:
+        """Show registered versions in Azure ML, all together; yields each circuit when it is."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            showing = [(record.circuit, pool.submit(self.show, record)) for record in records]
+            for circuit, shown in showing:
+                shown.result()
+                yield circuit
 
     def next_version(self, circuit: CircuitKey) -> int:
         """One more than the highest integer version."""

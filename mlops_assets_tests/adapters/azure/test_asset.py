@@ -166,6 +166,32 @@ def test_an_import_whose_answer_was_lost_is_waited_for_and_no_second_copy(plane,
     assert plane.registry.has("models", NAME, "1")
 
 
+def test_sixty_models_reach_the_registry_together(plane, stored):
+    plane.latency.copy = 20.0
+    registry = replace(models(plane, stored, shared=True), gathers=True)
+    circuits = [CircuitKey("P001", f"C{number:03}") for number in range(60)]
+    records = [registry.register(model_record(FILES, circuit=c), FILES) for c in circuits]
+    assert imports(plane) == []
+    began = plane.clock.elapsed
+    assert list(registry.publish(records)) == circuits
+    assert plane.clock.elapsed - began < 60 * 20 / 10
+    assert len(imports(plane)) == 60
+    assert list(registry.publish(records)) == circuits
+    assert len(imports(plane)) == 60
+
+
+def test_one_copy_that_fails_stops_no_other_and_is_done_by_the_next_run(plane, stored):
+    registry = replace(models(plane, stored, shared=True), gathers=True)
+    circuits = [CircuitKey("P001", f"C{number}") for number in range(4)]
+    records = [registry.register(model_record(FILES, circuit=c), FILES) for c in circuits]
+    plane.faults.fail_update("/import/models/sensor_model_P001_C1", 1)
+    with pytest.raises(EngineError, match="sensor_model_P001_C1:1 in the registry"):
+        list(registry.publish(records))
+    there = [plane.registry.has("models", f"sensor_model_P001_C{n}", "1") for n in range(4)]
+    assert there == [True, False, True, True]
+    assert list(registry.publish(records)) == circuits
+
+
 def test_a_copy_that_shows_late_is_waited_for(plane, stored):
     shows = plane.faults.fail("GET", f"/registries/.*/models/{NAME}/", status=404, skip=3, times=3)
     registry = models(plane, stored, shared=True)
