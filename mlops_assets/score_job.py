@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 from mlops_assets.domain.errors import DataError, ModelError
 from mlops_assets.domain.identifiers import digest_of_files
 from mlops_assets.domain.model import MODEL_FILES
-from mlops_assets.engines.azureml.request import REQUEST, ScoreRequest, answer_bytes, read_asked
+from mlops_assets.engines.azureml.request import (
+    REQUEST,
+    ScoreRequest,
+    answer_bytes,
+    read_answer,
+    read_asked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.forecast import Issued
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.model import ModelRecord
-    from mlops_assets.ports import ReadingsTable, RegisteredModels
+    from mlops_assets.ports import Exchange, ReadingsTable, RegisteredModels
 
 MODEL_DIR = "AZUREML_MODEL_DIR"
 # As `adapters.azure.serving` tells a deployment: one circuit, or a plant.
@@ -37,11 +43,11 @@ _MAXIMUM_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What scoring needs besides its models: read the table, the registry; leave the answer."""
+    """What scoring needs besides its models: the table, the registry, and where answers go."""
 
     readings: ReadingsTable
     registry: RegisteredModels
-    answer: Callable[[str, bytes], None]
+    exchange: Exchange
 
 
 class DeployedModels:
@@ -121,8 +127,13 @@ def answered(
     answer, asked = read_asked(data, where)
     request = ScoreRequest.from_bytes(asked, where)
     place = opened(request)
-    issued = scored(request, models, place)
-    place.answer(answer, answer_bytes(asked, issued))
+    found = place.exchange.get(answer)
+    if found is None:
+        issued = scored(request, models, place)
+        place.exchange.put(answer, answer_bytes(asked, issued))
+    else:
+        # Azure ML runs a script again that failed, or whose node was taken away.
+        issued = read_answer(found, asked, where)
     failed = [f"{each.circuit}: {each.failed}" for each in issued if each.issue is None]
     if failed:
         raise DataError("; ".join(failed))
@@ -139,11 +150,10 @@ def open_place(request: ScoreRequest) -> Opened:
 
     backend, role = request.backend, request.workspace
     models = open_blobs(backend, role, "registry", "models", environ=os.environ)
-    exchange = open_exchange(backend, role, request.workspace, environ=os.environ)
     return Opened(
         readings=open_readings(backend, role, environ=os.environ),
         registry=TreeModelRegistry(BlobTree(models, "registry/models")),
-        answer=exchange.put,
+        exchange=open_exchange(backend, role, request.workspace, environ=os.environ),
     )
 
 

@@ -14,6 +14,7 @@ from mlops_assets.engines.azureml.request import ScoreRequest, asked_bytes, read
 from mlops_assets.score_job import DeployedModels, LowerRungs, Opened, answered
 from mlops_assets_tests.fakes.azure_ml import a_backend
 from mlops_assets_tests.fakes.forecast import FORECASTING
+from mlops_assets_tests.fakes.remote import FakeExchange
 from mlops_assets_tests.fakes.serving import DAY, Production
 
 pytestmark = pytest.mark.azure
@@ -91,7 +92,8 @@ class Scored:
         monkeypatch.setattr(
             "mlops_assets.flows.ladder.Forecasting.installed", staticmethod(lambda: FORECASTING)
         )
-        self.left = {}
+        self.exchange = FakeExchange()
+        self.left = self.exchange.files
 
     def request(self, *circuits, day=DAY):
         live = {key: self.production.prod.endpoints.live("P1").of(key) for key in circuits}
@@ -108,7 +110,7 @@ class Scored:
         opened = Opened(
             readings=self.production.lake.readings,
             registry=self.production.registry.models,
-            answer=self.left.__setitem__,
+            exchange=self.exchange,
         )
         return answered(asked_bytes("there", request), "request", models, lambda _: opened)
 
@@ -127,6 +129,19 @@ def test_a_circuit_that_fails_fails_the_job_after_the_answer_was_left(monkeypatc
     with pytest.raises(DataError, match=r"P1/C1: no reading in the \d+ days before 1999-01-01; P1"):
         scored.answered(request)
     assert all(each.failed for each in read_answer(scored.left["there"], request, "there"))
+
+
+def test_a_script_that_azure_runs_again_says_the_same_and_writes_nothing(monkeypatch):
+    scored = Scored(monkeypatch)
+    request = scored.request(C1, day=date(1999, 1, 1))
+    for _ in range(2):
+        with pytest.raises(DataError, match="P1/C1: no reading in the"):
+            scored.answered(request)
+    first = scored.left["there"]
+    monkeypatch.setattr(score_job, "scored", None)
+    with pytest.raises(DataError, match="P1/C1: no reading in the"):
+        scored.answered(request)
+    assert scored.left["there"] == first
 
 
 def test_the_live_model_comes_with_the_deployment_or_not_at_all(monkeypatch, tmp_path):

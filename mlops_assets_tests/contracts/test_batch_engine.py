@@ -84,7 +84,7 @@ def on_azure(home, *, plants):
     from mlops_assets_tests.fakes.remote import FakeExchange, FakeScoring
 
     exchange, dev = FakeExchange(), home.platform.dev.models
-    opened = Opened(readings=home.platform.lake.readings, registry=dev, answer=exchange.put)
+    opened = Opened(readings=home.platform.lake.readings, registry=dev, exchange=exchange)
     # As Azure ML does, a circuit's deployment is brought its model; a plant's, any of the plant's.
     models = None if plants else DeployedModels(home.layout.dev_models)
     scoring = FakeScoring(
