@@ -27,12 +27,12 @@ from mlops_assets.settings.access import ACCESS
 from mlops_assets.settings.azure import CONTAINERS, ROLES, WORKSPACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
 
-    from mlops_assets.settings.azure import AzureBackend, Container, Role
+    from mlops_assets.settings.azure import AzureBackend, Container, Role, Workspace
 
 # What is imported, and the version that the calls of these adapters were recorded with.
 PACKAGES: Mapping[str, str] = {
@@ -51,6 +51,8 @@ _TRAINING = tuple(
     f"{_ML}/workspaces/{kind}/write" for kind in ("jobs", "models/versions", "data/versions")
 )
 _ADVICE = "deploy infra/access.json again"
+_NOT_HERE = "not asked: no role of this host needs it"
+_SHARED = "not asked: roles share an identity; name five in the settings to keep them apart"
 
 
 class Examination:
@@ -68,9 +70,10 @@ class Examination:
         self._environ = environ
         self._transport = transport
         self._credential = credentials or (lambda role: credential(backend, role))
-        # A host has the identities of the roles that it is to play, often one alone.
+        # A host that has one identity alone is asked about nothing that others do.
+        self._roles = tuple(each for each in ROLES if environ.get("MLOPS_ROLE", each) == each)
         self._clients = {
-            role: Clients(backend, self._credential(role), transport) for role in ROLES
+            role: Clients(backend, self._credential(role), transport) for role in self._roles
         }
 
     def ask(self, circuits: Mapping[str, int]) -> tuple[Verdict, ...]:
@@ -95,7 +98,7 @@ class Examination:
         """Who each role is to Azure, by what its token says."""
         people: dict[str, list[str]] = {}
         problems = []
-        for role in ROLES:
+        for role in self._roles:
             claims = self._claims(role)
             named, found = self._backend.identities.get(role), str(claims.get("appid", ""))
             if named and found != named:
@@ -107,6 +110,8 @@ class Examination:
             people.setdefault(str(claims.get("oid", found)), []).append(role)
         if problems:
             raise EngineError("; ".join(problems))
+        if len(self._roles) == 1:
+            return f"this host is {self._roles[0]}, and nothing else"
         if len(people) == 1:
             return "one identity for every role: name five in the settings to keep them apart"
         shared = [", ".join(roles) for roles in people.values() if len(roles) > 1]
@@ -128,16 +133,21 @@ class Examination:
         except (ValueError, IndexError) as error:
             raise EngineError(f"identity {role}: its token is none that can be read") from error
 
+    @property
+    def _mine(self) -> tuple[Workspace, ...]:
+        """Workspaces that a role of this host works in."""
+        return tuple(each for each in WORKSPACES if each in self._roles)
+
     def _workspaces(self) -> str:
-        for workspace in WORKSPACES:
+        for workspace in self._mine:
             name = self._backend.workspaces[workspace]
             with explained(f"workspace {name}, as {workspace}"):
                 self._clients[workspace].workspace(workspace).workspaces.get(name)
-        return ", ".join(self._backend.workspaces[each] for each in WORKSPACES)
+        return _listed(self._backend.workspaces[each] for each in self._mine)
 
     def _clusters(self) -> str:
         found, problems = [], []
-        for workspace in WORKSPACES:
+        for workspace in self._mine:
             name = str(getattr(self._backend.compute, workspace))
             place = f"cluster {name} of {self._backend.workspaces[workspace]}"
             with explained(f"{place}, as {workspace}"):
@@ -153,18 +163,25 @@ class Examination:
                 )
         if problems:
             raise EngineError("; ".join(problems))
-        return ", ".join(found)
+        return _listed(found)
 
     def _registry(self) -> str:
         name = self._backend.registry
-        with explained(f"registry {name}, as release"):
-            self._clients["release"].registry()
-        return name
+        readers = [role for role in self._roles if "registry" in ACCESS[role]]
+        for role in readers[:1]:
+            with explained(f"registry {name}, as {role}"):
+                self._clients[role].registry()
+        return name if readers else _NOT_HERE
 
     def _containers(self) -> str:
         """Each container, as the first role that may read it."""
-        for container in CONTAINERS:
-            role = next(each for each in ROLES if container in ACCESS[each])
+        asked = {
+            container: role
+            for role in reversed(self._roles)
+            for container in CONTAINERS
+            if container in ACCESS[role]
+        }
+        for container, role in asked.items():
             blobs = open_blobs(
                 self._backend,
                 role,
@@ -173,7 +190,7 @@ class Examination:
                 credential=None if self._emulated else self._credential(role),
             )
             blobs.find("home.json")
-        return f"{len(CONTAINERS)} containers of {self._backend.storage_account}"
+        return f"{len(asked)} containers of {self._backend.storage_account}"
 
     @property
     def _emulated(self) -> bool:
@@ -182,10 +199,10 @@ class Examination:
     def _access(self) -> str:
         """Whether each role has of each container what it should, and no more."""
         if self._alone:
-            return "not asked: one identity plays every role"
+            return _SHARED
         problems = [
             problem
-            for role in ROLES
+            for role in self._roles
             for container in CONTAINERS
             for problem in self._container_access(role, container)
         ]
@@ -212,10 +229,10 @@ class Examination:
     def _serving(self) -> str:
         """Whether the roles that serve can neither train nor register anything."""
         if self._alone:
-            return "not asked: one identity plays every role"
+            return _SHARED
         problems = []
-        roles: tuple[Role, ...] = ("test", "prod")
-        for role in roles:
+        serving = [role for role in self._roles if role in ("test", "prod")]
+        for role in serving:
             for workspace in WORKSPACES:
                 place = f"{_ML}/workspaces/{self._backend.workspaces[workspace]}"
                 problems += [
@@ -224,11 +241,14 @@ class Examination:
                 ]
         if problems:
             raise EngineError(f"{'; '.join(problems)}: take it away; {_ADVICE}")
-        return "test and prod can neither train nor register anything"
+        if not serving:
+            return _NOT_HERE
+        return f"{' and '.join(serving)} can neither train nor register anything"
 
     @property
     def _alone(self) -> bool:
-        return len(set(self._backend.identities.values())) < len(ROLES)
+        """Whether roles of this host share an identity, which then may what any of them may."""
+        return len({self._backend.identities.get(role) for role in self._roles}) < len(self._roles)
 
     def _given(self, role: Role, place: str, kind: str, asked: Sequence[str]) -> Collection[str]:
         """Which of these actions a role has at a place, of all that was assigned to it."""
@@ -287,6 +307,8 @@ class Examination:
         settings = self._backend.synapse
         if settings is None:
             return "not asked: slices of the ETL run in the platform's own process"
+        if "etl" not in self._roles:
+            return _NOT_HERE
         base = self._backend.cloud.synapse or f"https://{settings.workspace}.dev.azuresynapse.net"
         pool = f"{base.rstrip('/')}/livyApi/versions/{API}/sparkPools/{settings.pool}"
         what = f"Synapse pool {settings.workspace}/{settings.pool}, as etl,"
@@ -299,6 +321,8 @@ class Examination:
         settings = self._backend.monitor
         if settings is None:
             return "not asked: the settings name no monitor"
+        if "prod" not in self._roles:
+            return _NOT_HERE
         azure_monitor(settings, self._credential("prod"), self._environ, transport=self._transport)
         if not self._environ.get(settings.connection):
             raise EngineError(
@@ -313,7 +337,11 @@ class Examination:
         settings = self._backend.devops
         if settings is None:
             return "by trailers of commits: the settings name no Azure DevOps repository"
-        pulls = AzurePullRequests(settings, self._credential("release"), transport=self._transport)
+        readers = [role for role in self._roles if role in ("dev", "release")]
+        if not readers:
+            return _NOT_HERE
+        who = self._credential(readers[-1])
+        pulls = AzurePullRequests(settings, who, transport=self._transport)
         if lacks := pulls.policy_problems("refs/heads/main"):
             raise EngineError(
                 f"{'; '.join(lacks)}: set the branch policy of refs/heads/main in Azure DevOps"
@@ -327,6 +355,10 @@ def ask(name: str, question: Callable[[], str]) -> Verdict:
         return Verdict(name, passed=True, reason=question())
     except (MlopsError, OSError) as error:
         return Verdict(name, passed=False, reason=str(error))
+
+
+def _listed(found: Iterable[str]) -> str:
+    return ", ".join(found) or _NOT_HERE
 
 
 def _versions() -> str:

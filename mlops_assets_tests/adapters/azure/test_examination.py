@@ -93,8 +93,21 @@ def test_one_person_who_plays_every_role_is_told_so(clinic):
     clinic.signed_in = dict.fromkeys(ROLES, "owner")
     found = clinic.ask()
     assert found["identities"].reason.startswith("one identity for every role")
-    assert found["access"].reason == "not asked: one identity plays every role"
+    assert found["access"].reason.startswith("not asked: roles share an identity")
     assert all(one.passed for one in found.values())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_host_of_one_role_is_asked_about_that_role_alone(clinic, role):
+    clinic.backend = clinic.backend.as_role(role)
+    clinic.signed_in = dict.fromkeys(ROLES, role)
+    clinic.environ["MLOPS_ROLE"] = role
+    found = clinic.ask()
+    assert [f"{name}: {one.reason}" for name, one in found.items() if not one.passed] == []
+    assert found["identities"].reason == f"this host is {role}, and nothing else"
+    clinic.rights.given = {}
+    bad = {name for name, one in clinic.ask().items() if not one.passed}
+    assert bad == {"access"}
 
 
 def test_a_right_that_is_missing_and_one_that_is_too_much_are_both_named(clinic):
