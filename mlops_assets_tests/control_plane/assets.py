@@ -67,6 +67,8 @@ class Assets:
         """Register a version, or say other tags of it."""
         if not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
             raise bad_request(f"'{name}:{version}' is no name and version of an asset.")
+        if kind == "models" and not re.fullmatch(r"[1-9]\d{0,9}", version):
+            raise bad_request(f"Model version '{version}' is no positive integer.")
         wanted = {key: value for key, value in properties.items() if value is not None}
         versions = self._all.setdefault((kind, name), {})
         if (old := versions.get(version)) is not None:

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops_assets_tests.control_plane.roles import OWNER, RULES, action_of, allowed
+from mlops_assets_tests.control_plane.roles import OWNER, RULES, actions_of, allowed
 from mlops_assets_tests.control_plane.wire import Answer, RefusalError, Request
 
 if TYPE_CHECKING:
@@ -142,8 +142,10 @@ class Identities:
         claims = self._claims(request)
         client = claims["appid"]
         role = next(role for role, known in self._clients.items() if known == client)
-        action, scope = action_of(request, self._plane)
-        if role != OWNER and not allowed(self.rules[role], action, scope):
+        actions, scope = actions_of(request, self._plane)
+        for action in () if role == OWNER else actions:
+            if allowed(self.rules[role], action, scope):
+                continue
             raise RefusalError(
                 403,
                 "AuthorizationFailed",

@@ -15,6 +15,37 @@ if TYPE_CHECKING:
 
 PROVIDER = "Microsoft.MachineLearningServices"
 OWNER = "owner"
+# What Microsoft lists for invoking a batch endpoint ("Configure RBAC for Batch Endpoints invoke"),
+# but for what would register data or environments: `data/versions/write`,
+# `datasets/registered/write` and `environments/write`. Inputs here are folders of a datastore.
+INVOKING = tuple(
+    f"{PROVIDER}/workspaces/{one}"
+    for one in (
+        "read",
+        "batchEndpoints/read",
+        "batchEndpoints/deployments/read",
+        "batchEndpoints/deployments/jobs/write",
+        "batchEndpoints/jobs/write",
+        "datastores/read",
+        "models/read",
+        "environments/read",
+        "experiments/read",
+        "experiments/runs/read",
+        "computes/read",
+        "datasets/unregistered/write",
+        "datastores/write",
+        "datastores/listsecrets/action",
+        "listStorageAccountKeys/action",
+        "computes/listKeys/action",
+        "metadata/artifacts/write",
+        "experiments/runs/submit/action",
+        "experiments/runs/write",
+        "metrics/resource/write",
+        "endpoints/pipelines/write",
+        "environments/build/action",
+        "environments/readSecrets/action",
+    )
+)
 _VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
 
@@ -30,6 +61,11 @@ class Grant:
     but: tuple[str, ...] = ()
 
 
+def _read_or_endpoint(action: str) -> bool:
+    """Whether the wide grants of who serves hold an action already."""
+    return action.endswith("/read") or "/batchEndpoints/" in action
+
+
 def _serving(workspace: str) -> tuple[Grant, ...]:
     """What an identity needs to deploy and to predict, and nothing that trains or registers."""
     return (
@@ -40,6 +76,7 @@ def _serving(workspace: str) -> tuple[Grant, ...]:
                 f"{PROVIDER}/workspaces/batchEndpoints/*",
                 f"{PROVIDER}/workspaces/codes/versions/write",
                 f"{PROVIDER}/workspaces/jobs/cancel/action",
+                *(one for one in INVOKING if not _read_or_endpoint(one)),
             ),
         ),
         Grant("registry", (f"{PROVIDER}/*/read",)),
@@ -74,8 +111,15 @@ RULES: dict[str, tuple[Grant, ...]] = {
 }
 
 
-def action_of(request: Request, plane: ControlPlane) -> tuple[str, str]:
-    """Return the action that a request asks for, and the scope it asks for it in."""
+def actions_of(request: Request, plane: ControlPlane) -> tuple[tuple[str, ...], str]:
+    """Return every action that a request needs, and the scope it needs them in."""
+    if endpoint := plane.endpoints.named_by(request):
+        return INVOKING, _scope("workspaces", plane.endpoints.workspace_of(endpoint), plane)
+    action, scope = _action_of(request, plane)
+    return (action,), scope
+
+
+def _action_of(request: Request, plane: ControlPlane) -> tuple[str, str]:
     path = re.sub(r"^/mferp/managementfrontend", "", request.path)
     if found := re.search(r"/providers/Microsoft\.MachineLearningServices/(.*)", path):
         parts = found[1].split("/")
@@ -91,10 +135,6 @@ def action_of(request: Request, plane: ControlPlane) -> tuple[str, str]:
         else:
             verb = f"{kinds}/{_VERBS[request.method]}"
         return f"{PROVIDER}/{verb}", _scope(types[0], names[0] if names else "", plane)
-    if endpoint := plane.endpoints.named_by(request):
-        return f"{PROVIDER}/workspaces/batchEndpoints/jobs/write", _scope(
-            "workspaces", plane.endpoints.workspace_of(endpoint), plane
-        )
     if "/registrymanagement/" in path:
         return f"{PROVIDER}/registries/read", "registry"
     return f"{request.method} {path}", plane.scope_of(request)

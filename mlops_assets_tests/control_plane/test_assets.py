@@ -55,11 +55,17 @@ def test_a_version_that_is_registered_again_may_say_other_tags_and_nothing_else(
 
 
 def test_the_next_version_is_one_more_than_the_highest_number(plane, ask):
-    for version in ("9", "10", "2026-01-31"):
+    for version in ("9", "10", "3"):
         put_model(plane, ask, version)
     container = ask("GET", dev(plane, "/models/m"), version=MODELS).body["properties"]
     assert container["nextVersion"] == "11"
-    assert container["latestVersion"] == "2026-01-31"
+    assert container["latestVersion"] == "3"
+
+
+@pytest.mark.parametrize("version", ["0", "1.0.0", "v1", "2026-01-31"])
+def test_a_model_s_version_is_a_positive_integer(plane, ask, version):
+    status, _, message = problem(put_model(plane, ask, version))
+    assert (status, "is no positive integer" in message) == (400, True)
 
 
 def test_what_is_not_there_is_not_found(plane, ask):
@@ -71,12 +77,12 @@ def test_what_is_not_there_is_not_found(plane, ask):
 
 
 def test_long_lists_come_in_pages_and_the_archived_only_when_asked_for(plane, ask):
-    for number in range(PAGE + 1):
+    for number in range(1, PAGE + 2):
         put_model(plane, ask, str(number))
     first = ask("GET", dev(plane, "/models/m/versions"), version=MODELS).body
     assert len(first["value"]) == PAGE
-    assert [each["name"] for each in ask("GET", first["nextLink"]).body["value"]] == ["0"]
-    put_model(plane, ask, "0", {"properties": {**MODEL["properties"], "isArchived": True}})
+    assert [each["name"] for each in ask("GET", first["nextLink"]).body["value"]] == ["1"]
+    put_model(plane, ask, "1", {"properties": {**MODEL["properties"], "isArchived": True}})
     first = ask("GET", dev(plane, "/models/m/versions"), version=MODELS).body
     assert "nextLink" not in first
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from mlops_assets_tests.control_plane import ControlPlane
 from mlops_assets_tests.control_plane.caller import Caller, problem
+from mlops_assets_tests.control_plane.roles import INVOKING
 from mlops_assets_tests.control_plane.wire import Request
 from mlops_assets_tests.fakes.azure_ml import a_backend
 
@@ -115,6 +117,20 @@ def test_each_may_what_its_work_needs(plane):
         accepted = Caller(plane, role)("PUT", path, body, version="2023-10-01")
         assert Caller(plane, role).until_done(accepted) == "Succeeded"
     assert problem(Caller(plane, "etl")("GET", plane.arm_id("mlops-dev"), version=READ))[0] == 403
+
+
+@pytest.mark.parametrize("missing", INVOKING)
+def test_who_invokes_needs_everything_that_microsoft_lists(plane, missing):
+    endpoint = plane.arm_id("mlops-prod", "/batchEndpoints/plant-1")
+    body = {"location": "westeurope", "properties": {"authMode": "AADToken"}}
+    Caller(plane, "prod")("PUT", endpoint, body, version="2023-10-01")
+    uri = plane.endpoints.scoring_uri("plant-1")
+    assert problem(Caller(plane, "prod")("POST", uri, {}))[0] == 400
+    plane.identities.rules["prod"] = tuple(
+        replace(grant, but=(missing,)) for grant in plane.identities.rules["prod"]
+    )
+    status, _, message = problem(Caller(plane, "prod")("POST", uri, {}))
+    assert (status, f"'{missing}'" in message) == (403, True)
 
 
 def test_a_machine_s_endpoint_gives_tokens_to_who_knows_its_header(plane):
