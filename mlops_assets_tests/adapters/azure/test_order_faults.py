@@ -12,7 +12,7 @@ from mlops_assets.domain.errors import EngineError, RefusedError
 from mlops_assets_tests.control_plane.clock import VirtualClock
 from mlops_assets_tests.control_plane.execution import Outcome
 from mlops_assets_tests.engines.test_processes import job
-from mlops_assets_tests.fakes.azure_ml import azure_ml, clients_of
+from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, clients_of
 
 pytestmark = pytest.mark.azure
 
@@ -36,6 +36,10 @@ def plane():
 
 @pytest.fixture
 def fits(plane):
+    return fits_of(plane)
+
+
+def fits_of(plane):
     clients = clients_of(plane, "dev")
     clients.workspace("dev").environments.create_or_update(
         Environment(name="forecasting", version="1.0.0", image="ubuntu")
@@ -116,6 +120,15 @@ def test_every_invocation_names_its_deployment(plane, scoring):
     posts = [call.request for call in plane.calls if call.request.method == "POST"]
     named = [each.headers.get("azureml-model-deployment") for each in posts]
     assert named == ["circuit-c1-a"] * 3
+
+
+def test_a_job_runs_as_the_identity_that_the_settings_name():
+    identity = "11111111-2222-3333-4444-555555555555"
+    with azure_ml(a_backend(identities={"dev": identity})) as named:
+        named.jobs.execute = lambda _plane, _job: Outcome(0, "")
+        submit(fits_of(named))
+        (found,) = named.jobs.jobs
+        assert found.properties["identity"] == {"identityType": "Managed", "clientId": identity}
 
 
 def test_who_may_not_train_orders_no_fit(plane, fits):
