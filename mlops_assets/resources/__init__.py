@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.errors import HomeError, UsageError
 from mlops_assets.settings import WATCHED_REF, HomeLayout, LocalBackend, LocalEngine, SparkEngine
 from mlops_assets.stores.local import dev_of, lake_of, registry_of, serving_of
 
@@ -170,14 +170,14 @@ def azure_stores(
     """Return the stores of a home on Azure.
 
     Raises:
-        UsageError: what Azure needs is not installed.
+        HomeError: what Azure needs is not installed.
     """
     from importlib.util import find_spec
 
     from mlops_assets.adapters.local.clock import SystemClock
 
     if find_spec("azure") is None or find_spec("azure.ai") is None:
-        raise UsageError(
+        raise HomeError(
             f"{settings.home}: its settings ask for Azure, which is not installed here: "
             "`make azure`, or install mlops-assets[azure]"
         )
