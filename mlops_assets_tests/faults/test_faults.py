@@ -137,7 +137,7 @@ def test_the_checker_finds_what_it_is_there_for(tmp_path, broken, said):
     ingest(lake, CONFIG, now=NOW)
     driver.tell(event="done")
     assert judge(driver.history, driver.home, settled=True) == []
-    folder = lake.readings._folder
+    folder = lake.readings._stored
     rows = lake.readings.read()
     match broken:
         case "lost":

@@ -183,9 +183,10 @@ class BlobTable(StoredTable):
 
     def advice(self, verb: Literal["read", "written"]) -> str:
         """What to look at when the account gives or takes nothing."""
-        what = "restore it from a backup where that is not it"
-        again = what if verb == "read" else "run it again, which does nothing twice"
-        return f"check the network and what this identity may, then {again}"
+        where = "check the network and what this identity may"
+        if verb == "read":
+            return f"{where}; where both are right, restore the table from a backup"
+        return f"{where}, then run it again, which does nothing twice"
 
 
 def open_table(
