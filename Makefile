@@ -16,6 +16,7 @@ help:
 	@echo "make ui     Dagster's web server and daemon on that home"
 	@echo "make test   the test suite          make check  format, lint, types, import contracts, docs"
 	@echo "make spark  adds Spark (about 500 MB) for MLOPS_ENGINE=spark; needs Java 17 and Maven"
+	@echo "make azure  adds what a home on Azure needs (docs/azure.md)"
 	@echo "make bench  every figure of docs/benchmarks.md; JSON=--json, QUICK=--quick"
 	@echo "make lock   resolve the lock again  make clean  remove .venv and caches"
 
