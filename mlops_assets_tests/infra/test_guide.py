@@ -22,13 +22,13 @@ COMMANDS = [line for found in re.findall(r"`([^`]+)`", TEXT) for line in [found.
 
 
 def test_the_templates_are_deployed_in_their_order_with_what_they_need():
-    deployed = []
+    deployed, known = [], templates()
     for line in COMMANDS:
         if line.startswith("az deployment group create"):
             words = shlex.split(line)
             name = Path(words[words.index("-f") + 1]).stem
             given = {word.partition("=")[0] for word in words[words.index("-p") + 1 :]}
-            declared = templates()[name].document["parameters"]
+            declared = known[name].document["parameters"]
             needed = {key for key, one in declared.items() if "defaultValue" not in one}
             assert needed == given, name
             deployed.append(name)

@@ -97,7 +97,7 @@ def test_one_person_who_plays_every_role_is_told_so(clinic):
     assert all(one.passed for one in found.values())
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ["etl", "prod"])
 def test_a_host_of_one_role_is_asked_about_that_role_alone(clinic, role):
     clinic.backend = clinic.backend.as_role(role)
     clinic.signed_in = dict.fromkeys(ROLES, role)
