@@ -7,6 +7,7 @@ strategy that merged it.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from mlops_assets.domain.errors import DataError, EngineError
 from mlops_assets.domain.identifiers import checked_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
@@ -43,6 +44,8 @@ VERSION = "7.1"
 # Votes: 10 approved, 5 approved with suggestions, 0 none, -5 waits for the author, -10 rejected.
 _APPROVED, _REJECTED = 5, -10
 _COMMITS_AT_ONCE = 200
+# As long as one run may take for a fleet whose circuits ask for the same commits.
+_ASKED_AGAIN_SECONDS = 60
 # The type of the policy that requires reviewers, the same in every organization.
 _REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
 _PAGE = 100
@@ -87,8 +90,10 @@ class AzurePullRequests:
         credential: TokenCredential,
         *,
         transport: HttpTransport[Any, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._clock = clock
         names = (settings.organization, settings.project, settings.repository)
         self._where = f"Azure DevOps {'/'.join(names)}"
         organization, project, repository = (quote(name, safe="") for name in names)
@@ -104,18 +109,27 @@ class AzurePullRequests:
             ],
             **({"transport": transport} if transport else {}),
         )
-        self._known: dict[str, PullRequest | None] = {}
+        self._known: dict[str, PullRequest] = {}
+        self._asked_at: dict[str, float] = {}
 
     def that_made(self, commits: Sequence[str], ref: str) -> Mapping[str, PullRequest]:
         """Return by commit the pull request whose completion into ``ref`` made it.
 
-        A completed pull request does not change, so each commit is asked about once.
+        A completed pull request does not change, so it is asked about once. A commit that none made
+        may still become the head of one that is fast-forwarded: it is asked about again.
         """
-        new = [commit for commit in commits if commit not in self._known]
+        now = self._clock()
+        new = [
+            commit
+            for commit in commits
+            if commit not in self._known
+            and now - self._asked_at.get(commit, -math.inf) > _ASKED_AGAIN_SECONDS
+        ]
         for start in range(0, len(new), _COMMITS_AT_ONCE):
             some = new[start : start + _COMMITS_AT_ONCE]
-            self._known |= dict.fromkeys(some) | self._ask(some, ref)
-        return {each: found for each in commits if (found := self._known[each]) is not None}
+            self._known |= self._ask(some, ref)
+            self._asked_at |= dict.fromkeys(some, now)
+        return {each: self._known[each] for each in commits if each in self._known}
 
     def policy_problems(self, ref: str) -> Sequence[str]:
         """Say what the policies of a branch lack for its pull requests to be evidence.

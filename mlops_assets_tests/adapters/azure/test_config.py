@@ -107,8 +107,10 @@ def project(tmp_path, service):
 
 @pytest.fixture
 def pulls(plane):
-    transport = PlaneTransport(plane)
-    return AzurePullRequests(SETTINGS, plane.identities.credential("dev"), transport=transport)
+    who, transport = plane.identities.credential("dev"), PlaneTransport(plane)
+    made = AzurePullRequests(SETTINGS, who, transport=transport, clock=lambda: made.seconds)
+    made.seconds = 0.0
+    return made
 
 
 @pytest.fixture
@@ -238,6 +240,22 @@ def test_each_pull_request_is_asked_about_once_however_many_circuits_there_are(
     for _ in range(5):
         repository.log(SPEC, since=None, until=head)
     assert len(plane.calls) == asked
+
+
+def test_a_commit_that_is_fast_forwarded_later_gets_its_review_without_a_restart(
+    project, repository, pulls
+):
+    before = project.run("rev-parse", "main")
+    project.run("checkout", "-q", "-b", "topic")
+    pushed = project.push("1\n")
+    assert repository.log(SPEC, since=None, until=pushed)[0].reviewers == ()
+    project.run("checkout", "-q", "main")
+    project.run("merge", "-q", "--ff-only", "topic")
+    project.service.add(
+        1, before=before, after=pushed, creator=ANN, commits=[(pushed, ANN, ANN)], votes={BOB: 10}
+    )
+    pulls.seconds = 61.0
+    assert repository.log(SPEC, since=None, until=pushed)[0].reviewers == (BOB,)
 
 
 def test_every_call_is_one_that_azure_devops_publishes(project, repository, plane):
