@@ -40,6 +40,9 @@ class Exchange(Protocol):
     def get(self, name: str) -> bytes | None:
         """The bytes, None when there are none."""
 
+    def remove(self, name: str) -> None:
+        """Take something away, if it is there."""
+
     def names(self, folder: str) -> Sequence[str]:
         """Everything below a folder, sorted, by whole names."""
 

@@ -39,8 +39,11 @@ class FakeExchange:
     def get(self, name: str) -> bytes | None:
         return self.files.get(name)
 
+    def remove(self, name: str) -> None:
+        self.files.pop(name, None)
+
     def names(self, folder: str) -> Sequence[str]:
-        return sorted(name for name in self.files if name.startswith(f"{folder}/"))
+        return sorted(name for name in tuple(self.files) if name.startswith(f"{folder}/"))
 
     def uri(self, name: str) -> str:
         return f"{SCHEME}{name}"

@@ -41,6 +41,10 @@ class BlobExchange:
         """The bytes, None when there are none."""
         return self.blobs.get(name)
 
+    def remove(self, name: str) -> None:
+        """Take something away, if it is there."""
+        self.blobs.delete(name)
+
     def names(self, folder: str) -> Sequence[str]:
         """Everything below a folder, sorted, by whole names."""
         return [blob.name for blob in self.blobs.list(f"{folder}/")]

@@ -3,7 +3,8 @@
 A fit's name is made of its order, so a run that was killed finds what it had ordered and follows it
 or takes its outcome, and orders nothing twice. An outcome counts until it was handed on: whoever
 asks for the same fit later, to reproduce it, has it done again. Each fit in flight holds a training
-slot of this process, so at most so many are in flight over all runs together.
+slot, and says so beside the orders: a slot whose holder was killed is free for others when its job
+is over, so at most so many are in flight over all runs together.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     Outcome = FitResult | str
 
-FOLDER = "fits"
+FOLDER, SLOTS = "fits", "slots"
 # What a job takes beside its fit: the image, the libraries, bytes to and fro.
 _AROUND_SECONDS = 900.0
 _JOIN_SECONDS = 0.2
@@ -105,8 +106,8 @@ class AzureFittingEngine:
         finally:
             crew.stop()
 
-    def done(self, job: FitJob, stop: Stop) -> _Done:
-        """Have one fit done, or find it done.
+    def done(self, job: FitJob, slot: int, stop: Stop) -> _Done:
+        """Have one fit done in a slot, or find it done.
 
         Raises:
             StoppedError: nobody listens any more.
@@ -132,6 +133,7 @@ class AzureFittingEngine:
         self._exchange.put(place, order)
 
         def begin(attempt: int, name: str) -> None:
+            self._exchange.put(f"{SLOTS}/{slot}/{name}", b"")
             self._fits.submit(
                 name,
                 job,
@@ -140,6 +142,7 @@ class AzureFittingEngine:
                 seconds=ordered.seconds,
             )
 
+        self._empty(slot, stop)
         try:
             outcome, attempt = ordered.result(
                 begin,
@@ -149,7 +152,23 @@ class AzureFittingEngine:
             )
         except LostError as error:
             return _Done(key, f"its job was lost ({error}); train it again", _nothing)
+        self._empty(slot, stop)
         return _Done(key, outcome, partial(ordered.spend, attempt))
+
+    def _empty(self, slot: int, stop: Stop) -> None:
+        """Wait until no job of a slot's holders, this one or those before, goes on.
+
+        Raises:
+            StoppedError: nobody listens any more.
+        """
+        for marker in self._exchange.names(f"{SLOTS}/{slot}"):
+            name, pause = marker.rsplit("/", 1)[-1], self._patience.first
+            while (state := self._fits.look(name)) is not None and not state.over:
+                if stop.is_set:
+                    raise StoppedError(name)
+                stop.pause(pause)
+                pause = self._patience.after(pause)
+            self._exchange.remove(marker)
 
 
 class _Done:
@@ -200,21 +219,21 @@ class _Crew:
                 job = next(self._waiting, None)
             if job is None:
                 return
-            with self._engine.slots.take():
+            with self._engine.slots.take() as slot:
                 self._holding.add(me)
                 try:
                     if self._stop.is_set:
                         return
-                    found = self._found(job)
+                    found = self._found(job, slot)
                 except StoppedError:
                     return
                 finally:
                     self._holding.discard(me)
             self._done.put(found)
 
-    def _found(self, job: FitJob) -> _Done:
+    def _found(self, job: FitJob, slot: int) -> _Done:
         try:
-            return self._engine.done(job, self._stop)
+            return self._engine.done(job, slot, self._stop)
         except StoppedError:
             raise
         except MlopsError as error:

@@ -39,7 +39,7 @@ class Patience:
     machine.
     """
 
-    first: float = 5.0
+    first: float = 2.0
     longest: float = 60.0
     queue: float = 3 * 3600.0
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mlops_assets.adapters.local.slots import LocalTrainingSlots
 from mlops_assets.domain.errors import DataError, EngineError, ModelError
 from mlops_assets.engines.azureml.fit_job import FitOrder, outcome_bytes
 from mlops_assets.engines.azureml.fitting import AzureFittingEngine
@@ -160,6 +161,39 @@ def test_no_more_are_in_flight_than_workers_and_each_holds_a_slot(exchange):
     assert cluster.most <= 5
     assert 2 <= slots.most <= 5
     assert slots.held == 0
+
+
+def test_a_slot_whose_holder_was_killed_is_free_when_its_job_is_over(exchange, tmp_path):
+    cluster, slots = Cluster(exchange, runs=500), LocalTrainingSlots(tmp_path, 1)
+    exchange.put("slots/0/fit-p001-orphan-1", b"")
+    cluster.submit("fit-p001-orphan-1", job("A"), order=order_in(exchange), outcome="o", seconds=9)
+    exchange.put("slots/0/fit-p001-never-1", b"")
+    found = named(engine(exchange, cluster, slots=slots).fit([job("B")]))
+    assert found["B"].circuit.circuit_id == "B"
+    began = [at for name, (at, *_) in cluster.submitted.items() if "-b-" in name]
+    assert began[0] >= 500
+    assert cluster.cancelled == []
+    assert not any(name.startswith("slots/") for name in exchange.files)
+
+
+def order_in(exchange):
+    """Some order that lies in the exchange."""
+    exchange.put("some/order", b"an order")
+    return exchange.uri("some/order")
+
+
+def test_what_is_in_flight_is_said_beside_its_slot_until_it_is_over(exchange):
+    cluster, seen = Cluster(exchange), []
+    sleep = cluster.sleep
+
+    def looking(seconds):
+        seen.extend(name for name in tuple(exchange.files) if name.startswith("slots/"))
+        sleep(seconds)
+
+    list(engine(exchange, cluster, sleep=looking).fit([job("A")]))
+    (name,) = cluster.submitted
+    assert set(seen) == {f"slots/0/{name}"}
+    assert not any(each.startswith("slots/") for each in exchange.files)
 
 
 @pytest.mark.parametrize(
