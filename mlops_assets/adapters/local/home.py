@@ -92,9 +92,11 @@ class LocalHome:
             raise HomeError(f"{root}: is a file: name a folder")
         names = [path.name for path in root.iterdir()] if root.is_dir() else []
         # What a killed write of the intent left is nothing, nor is what Dagster makes for itself
-        # where it is started before there is a home.
-        view = self._layout.dagster.name
-        names = [name for name in names if name != view and not name.startswith(".init.json.")]
+        # where it is started before there is a home. Settings say where the home is to be.
+        before = {self._layout.dagster.name, "settings.yml"}
+        names = [
+            name for name in names if name not in before and not name.startswith(".init.json.")
+        ]
         if names:
             raise HomeError(
                 f"{root}: is neither empty nor a home (it holds {min(names)}): name another folder"

@@ -75,6 +75,14 @@ def test_what_a_killed_write_left_is_nothing(place, layout):
     assert not place.begin(document())
 
 
+def test_settings_come_before_the_home_that_they_are_for(place, layout):
+    layout.root.mkdir()
+    (layout.root / "settings.yml").write_text("backend: azure\n")
+    assert not place.begin(document())
+    place.finish()
+    assert (layout.root / "settings.yml").read_text() == "backend: azure\n"
+
+
 def test_a_file_is_no_folder(place, layout):
     layout.root.write_text("x")
     with pytest.raises(HomeError, match="is a file: name a folder"):
