@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.settings.azure import AzureBackend, Role
 
 _ROOT = Path(__file__).resolve().parents[2]
-_START_SECONDS = 60
+_START_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,10 @@ def served(
         if process.stdin:
             process.stdin.close()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(60)
 
 
 def _await(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:

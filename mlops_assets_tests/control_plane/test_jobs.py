@@ -56,7 +56,7 @@ def uri(container, path):
 
 def ended(client, name):
     """The job once it has ended."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while (job := client.jobs.get(name)).status not in {"Completed", "Failed", "Canceled"}:
         assert time.monotonic() < end, job.status
         time.sleep(0.02)
@@ -136,7 +136,7 @@ def test_a_cluster_runs_as_many_jobs_at_once_as_it_has_nodes(plane, clients):
     dev = clients.workspace("dev")
     for number in range(6):
         dev.jobs.create_or_update(a_job(dev, f"fit-{number}", "sleep 600"))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     states = []
     while states.count("Running") < 4:
         assert time.monotonic() < end, states

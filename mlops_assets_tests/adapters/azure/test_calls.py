@@ -76,7 +76,7 @@ class Recorder:
 
 def await_end_of(plane, verb):
     """Wait for the questions that the SDK asks in a thread of its own after one verb."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while plane.calls[-1].status != 200 or plane.calls[-1].request.path.endswith(verb):
         assert time.monotonic() < end
         time.sleep(0.01)
