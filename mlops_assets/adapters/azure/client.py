@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.ai.ml import MLClient
 from azure.ai.ml._azure_environments import _environments
+from azure.ai.ml._utils._azureml_polling import AzureMLPolling
 from azure.ai.ml.entities._assets.workspace_asset_reference import WorkspaceAssetReference
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import (
@@ -30,6 +31,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline.transport import RequestsTransport
+from azure.mgmt.core.polling.arm_polling import ARMPolling
 from requests import Session
 from requests.adapters import HTTPAdapter
 
@@ -64,6 +66,8 @@ _SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=sig=)[^&\s]+")
 # Its words on standard error: classes nobody chose, and MLTables that it does not read back.
 for _name in ("_utils._experimental", "operations._data_operations"):
     logging.getLogger(f"azure.ai.ml.{_name}").setLevel(logging.ERROR)
+# It prints a dot each time it asks after a deletion, to standard output, where our JSON goes.
+AzureMLPolling.update_status = ARMPolling.update_status
 _FORBIDDEN, _CONFLICT, _TOO_MANY, _SERVER_ERRORS = 403, 409, 429, 500
 
 

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from azure.ai.ml.entities import Model
+from azure.ai.ml.entities import BatchEndpoint, Data, Model
 from azure.core.exceptions import HttpResponseError
 
 from mlops_assets.adapters.azure.client import Clients, explained, one_line
 from mlops_assets.domain.errors import EngineError, MlopsError, RefusedError, StaleError
 from mlops_assets.settings.azure import AzureBackend, Cloud
-from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport, VirtualClock
 
 pytestmark = pytest.mark.azure
 
@@ -29,7 +29,7 @@ BACKEND = AzureBackend(
 
 @pytest.fixture
 def plane():
-    plane = ControlPlane(BACKEND)
+    plane = ControlPlane(BACKEND, clock=VirtualClock(quiet=0.0))
     yield plane
     plane.close()
 
@@ -130,3 +130,15 @@ def test_all_clients_share_connections_that_give_up_after_seconds(plane):
     assert transports == {id(clients.transport)}
     assert clients.transport.connection_config.timeout == 20
     assert clients.transport.connection_config.read_timeout == 120
+
+
+def test_nothing_is_printed_where_other_tools_read_our_answers(plane, clients, capfd):
+    prod = clients.workspace("prod").batch_endpoints
+    plane.polls = 2
+    prod.begin_create_or_update(BatchEndpoint(name="plant-1")).result()
+    prod.begin_delete("plant-1").result()
+    clients.workspace("dev").data.create_or_update(
+        Data(name="d", version="1", type="mltable", path="azureml://datastores/dev/paths/d/")
+    )
+    assert not plane.endpoints.endpoints
+    assert capfd.readouterr() == ("", "")
