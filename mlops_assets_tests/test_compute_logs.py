@@ -22,9 +22,10 @@ from azure.storage.blob import ContainerClient
 
 from mlops_assets import launch
 from mlops_assets.settings import Settings
-from mlops_assets.settings.azure import AzureBackend, Cloud
+from mlops_assets.settings.azure import Cloud
 from mlops_assets_tests.azurite import awaited, free_port, program
 from mlops_assets_tests.control_plane.certificate import written
+from mlops_assets_tests.fakes.azure_ml import a_backend
 
 pytestmark = pytest.mark.azure
 
@@ -133,15 +134,8 @@ def test_what_a_run_prints_is_a_blob_of_the_account(tmp_path, storage, identity)
         connection_verify=str(certificate),
     )
     container.create_container()
-    backend = AzureBackend(
-        subscription="s",
-        resource_group="g",
-        location="westeurope",
-        storage_account=ACCOUNT,
-        registry="r",
-        workspaces={"dev": "d", "test": "t", "prod": "p"},
-        cloud=Cloud(storage_suffix=f"core.localhost:{port}"),
-    )
+    cloud = Cloud(storage_suffix=f"core.localhost:{port}")
+    backend = a_backend(storage_account=ACCOUNT, cloud=cloud)
     home = tmp_path / "home"
     home.mkdir()
     settings = Settings(home=home, config=home / "config", backend=backend)
@@ -167,15 +161,7 @@ def test_what_a_run_prints_is_a_blob_of_the_account(tmp_path, storage, identity)
 
 
 def test_an_emulator_here_has_no_part_in_it(tmp_path):
-    backend = AzureBackend(
-        subscription="s",
-        resource_group="g",
-        location="westeurope",
-        storage_account=ACCOUNT,
-        registry="r",
-        workspaces={"dev": "d", "test": "t", "prod": "p"},
-        cloud=Cloud(blob="http://127.0.0.1:1/a"),
-    )
+    backend = a_backend(cloud=Cloud(blob="http://127.0.0.1:1/a"))
     settings = Settings(home=tmp_path, config=tmp_path / "config", backend=backend)
     settings.layout.home_file.write_text('{"format": 1, "kind": "init"}')
 

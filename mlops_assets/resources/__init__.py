@@ -216,20 +216,15 @@ def _open_local(
     kind = layout.kind()
     config = config_repository(settings)
 
-    def policy() -> Policy:
-        from mlops_assets.flows.plan import config_at
-
-        return config_at(platform).policy
-
     slots = LocalTrainingSlots(
-        layout.locks / "training", lambda: policy().maximum_parallel_training
+        layout.locks / "training", lambda: _policy(platform).maximum_parallel_training
     )
 
     def engine(workers: int) -> FittingEngine:
         from mlops_assets.engines.processes import GIGABYTE, ProcessEngine
 
         # Asked once a training, not once a worker: the answer costs a reading of all config.
-        allowed = policy()
+        allowed = _policy(platform)
         asked = LocalTrainingSlots(slots.folder, allowed.maximum_parallel_training)
         timeout = 60.0 * allowed.training_timeout_minutes
         memory = allowed.training_memory_gigabytes * GIGABYTE
@@ -240,11 +235,6 @@ def _open_local(
                 workers, asked, sessions, timeout_seconds=timeout, memory_bytes=memory
             )
         return ProcessEngine(workers, asked, timeout_seconds=timeout, memory_bytes=memory)
-
-    def renderer() -> NotebookRenderer:
-        from mlops_assets.adapters.local.notebook import KernelRenderer
-
-        return KernelRenderer(settings.home, settings.config)
 
     platform = Platform(
         kind=kind,
@@ -258,7 +248,7 @@ def _open_local(
         prod=serving_of(layout, "prod"),
         slots=slots,
         engine=engine,
-        renderer=renderer,
+        renderer=lambda: _renderer(settings),
         interpreters=LocalInterpreters(layout.interpreters),
     )
     return platform
@@ -272,16 +262,6 @@ def _open_azure(settings: Settings, azure: AzureStores, clock: Clock | None) -> 
     kind = settings.layout.kind()
     config = azure.config(settings.config, WATCHED_REF)
 
-    def policy() -> Policy:
-        from mlops_assets.flows.plan import config_at
-
-        return config_at(platform).policy
-
-    def renderer() -> NotebookRenderer:
-        from mlops_assets.adapters.local.notebook import KernelRenderer
-
-        return KernelRenderer(settings.home, settings.config)
-
     platform = Platform(
         kind=kind,
         clock=clock or SystemClock(),
@@ -292,9 +272,22 @@ def _open_azure(settings: Settings, azure: AzureStores, clock: Clock | None) -> 
         registry=azure.registry(),
         test=azure.serving("test"),
         prod=azure.serving("prod"),
-        slots=azure.slots(lambda: policy().maximum_parallel_training),
-        engine=lambda workers: azure.fitting(workers, policy()),
-        renderer=renderer,
+        slots=azure.slots(lambda: _policy(platform).maximum_parallel_training),
+        engine=lambda workers: azure.fitting(workers, _policy(platform)),
+        renderer=lambda: _renderer(settings),
         interpreters=LocalInterpreters(settings.layout.interpreters),
     )
     return platform
+
+
+def _policy(platform: Platform) -> Policy:
+    """Return the policy of the watched ref, which may change while a process lives."""
+    from mlops_assets.flows.plan import config_at
+
+    return config_at(platform).policy
+
+
+def _renderer(settings: Settings) -> NotebookRenderer:
+    from mlops_assets.adapters.local.notebook import KernelRenderer
+
+    return KernelRenderer(settings.home, settings.config)
