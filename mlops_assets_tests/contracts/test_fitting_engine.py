@@ -54,7 +54,7 @@ def on_azure(folder, workers, held, **settings):
 
     exchange = FakeExchange()
     fits = FakeFits(exchange, folder)
-    patience = Patience(first=0.02, longest=0.1, queue=60)
+    patience = Patience(first=0.02, longest=0.1, queue=600)
     engine = AzureFittingEngine(workers, held, exchange, fits, patience=patience, **settings)
     return engine, fits
 

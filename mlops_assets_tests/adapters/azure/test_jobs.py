@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import date
@@ -10,7 +12,7 @@ import pytest
 from azure.ai.ml.entities import Environment
 
 from mlops_assets.adapters.azure.client import Clients
-from mlops_assets.adapters.azure.code import ARCHIVE, SCORING_SCRIPT, CodeAsset
+from mlops_assets.adapters.azure.code import ARCHIVE, SCORING_SCRIPT, CodeAsset, code_files
 from mlops_assets.adapters.azure.exchange import BlobExchange
 from mlops_assets.adapters.azure.jobs import AzureFits
 from mlops_assets.domain.errors import EngineError, StaleError
@@ -53,7 +55,7 @@ def fits(clients, storage_account):
 
 
 def engine(exchange, fits, **settings):
-    usual = {"fit_function": MOODY, "patience": Patience(first=0.05, longest=0.2, queue=60)}
+    usual = {"fit_function": MOODY, "patience": Patience(first=0.05, longest=0.2, queue=600)}
     return AzureFittingEngine(2, FakeTrainingSlots(), exchange, fits, **(usual | settings))
 
 
@@ -96,7 +98,7 @@ def test_a_run_that_was_killed_finds_its_job_and_orders_nothing_twice(plane, exc
 def test_a_job_that_nobody_waits_for_any_more_is_cancelled(plane, exchange, fits):
     results = engine(exchange, fits).fit([job("A", hours=72), job("HANGS")])
     next(results)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not any("hangs" in each.name for each in plane.jobs.jobs):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -149,3 +151,19 @@ def test_the_code_asset_is_the_same_for_the_same_sources(plane, clients, storage
     assert made["properties"]["codeUri"] == f"{storage_account.url}/dev/code/{digest}"
     files = [each.name for each in blobs.list()]
     assert files == [f"{digest}/{ARCHIVE}", f"{digest}/{SCORING_SCRIPT}"]
+
+
+def test_jobs_run_the_archive_and_not_what_else_is_installed(tmp_path):
+    for name, data in code_files().items():
+        (tmp_path / name).write_bytes(data)
+    said = "import mlops_assets.engines.worker as found; print(found.__file__)"
+    for words, environ in (
+        (["-c", said], {"PYTHONPATH": ARCHIVE}),
+        (["-c", f"import score; {said}; print(score.run.__module__)"], {}),
+    ):
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environ, capture_output=True, check=True
+        )
+        first, *rest = done.stdout.decode().split()
+        assert first == str(tmp_path / ARCHIVE / "mlops_assets/engines/worker.py")
+        assert rest in ([], ["mlops_assets.score_job"])

@@ -92,7 +92,7 @@ class OnAzure:
             self.backend.table_uri("lake", "readings"),
             self.exchange,
             self.scoring,
-            patience=Patience(first=0.05, longest=0.2, queue=60),
+            patience=Patience(first=0.05, longest=0.2, queue=600),
         )
         work = self.work(self.readings.version())
         return {each.circuit: each for each in engine.issue(work, list(self.live))}

@@ -186,7 +186,7 @@ def test_a_circuit_that_nothing_serves_is_named_and_stops_no_other(exchange, end
 
 def test_invocations_in_flight_are_bounded(exchange, endpoints):
     invoke, lock, open_now, most = endpoints.invoke, threading.Lock(), [0], [0]
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def slow(name, place, *, request):
         with lock:
