@@ -218,6 +218,9 @@ def _checked(backend: AzureBackend, where: str) -> AzureBackend:
     ):
         if odd := sorted(given - set(known)):
             raise UsageError(f"{where}: {name}: {odd[0]} is none of {', '.join(known)}")
+    for each in fields(Quota):
+        if (number := getattr(backend.quota, each.name)) < 1:
+            raise UsageError(f"{where}: quota: {each.name} is {number}; write at least 1")
     if backend.serves not in (known := get_args(Serves)):
         raise UsageError(f"{where}: serves is {backend.serves!r}, none of {', '.join(known)}")
     if not re.fullmatch(r"[a-z0-9]{3,24}", backend.storage_account):

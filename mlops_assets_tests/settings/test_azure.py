@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.quota import Quota
 from mlops_assets.settings import LocalBackend, Settings
 from mlops_assets.settings.azure import AzureBackend, Cloud, Synapse, read_azure
 
@@ -52,6 +53,8 @@ def test_parts_are_read_by_their_own_fields():
     backend = read(synapse={"workspace": "syn", "pool": "etl", "executors": 3})
 
     assert backend.synapse == Synapse(workspace="syn", pool="etl", executors=3)
+    assert read(quota={"deployments": 800}).quota == Quota(deployments=800)
+    assert read(serves="plant").serves == "plant"
     assert read(cloud={"blob": "http://127.0.0.1:1/a"}).cloud == Cloud(blob="http://127.0.0.1:1/a")
 
 
@@ -70,6 +73,9 @@ def test_parts_are_read_by_their_own_fields():
         ({"workspaces": {**WHOLE["workspaces"], "qa": "c"}}, "workspaces: qa is none of dev"),
         ({"workspaces": ["dev"]}, "workspaces: is no mapping"),
         ({"identities": {"root": "c"}}, "identities: root is none of etl"),
+        ({"serves": "fleet"}, "serves is 'fleet', none of circuit, plant"),
+        ({"quota": {"endpoints": "100"}}, "quota: endpoints is '100', not a whole number"),
+        ({"quota": {"per_endpoint": 0}}, "quota: per_endpoint is 0; write at least 1"),
         ({"backend": "aws"}, "backend is not azure"),
     ],
 )
