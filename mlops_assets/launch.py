@@ -256,15 +256,20 @@ def _compute_logs(settings: Settings) -> str:
     backend = settings.backend
     if backend.kind == "local" or backend.cloud.blob:
         return ""
+    # A host that is one role alone may write no other role's container.
+    role = os.environ.get("MLOPS_ROLE") or "dev"
+    container = {"etl": "lake", "release": "registry"}.get(role, role)
+    client = next((client for name, client in backend.identities.items() if name == role), "")
+    known = f"managed_identity_client_id: {client}" if client else ""
     return f"""compute_logs:
   module: dagster_azure.blob.compute_log_manager
   class: AzureBlobComputeLogManager
   config:
     storage_account: {backend.storage_account}
-    container: dev
+    container: {container}
     prefix: compute_logs
     endpoint_suffix: {backend.cloud.storage_suffix}
-    default_azure_credential: {{}}
+    default_azure_credential: {{{known}}}
 """
 
 

@@ -17,6 +17,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import yaml
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.storage.blob import ContainerClient
 
@@ -166,3 +167,20 @@ def test_an_emulator_here_has_no_part_in_it(tmp_path):
     settings.layout.home_file.write_text('{"format": 1, "kind": "init"}')
 
     assert "compute_logs" not in (launch.dagster_home(settings) / "dagster.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("role", "container", "client"),
+    [("", "dev", "d"), ("prod", "prod", "p"), ("etl", "lake", "e")],
+)
+def test_each_role_writes_where_it_may_as_who_it_is(tmp_path, monkeypatch, role, container, client):
+    monkeypatch.setenv("MLOPS_ROLE", role)
+    backend = a_backend(identities={"dev": "d", "prod": "p", "etl": "e"})
+    settings = Settings(home=tmp_path, config=tmp_path / "config", backend=backend)
+    settings.layout.home_file.write_text('{"format": 1, "kind": "init"}')
+
+    written_down = yaml.safe_load((launch.dagster_home(settings) / "dagster.yaml").read_text())
+
+    found = written_down["compute_logs"]["config"]
+    assert found["container"] == container
+    assert found["default_azure_credential"] == {"managed_identity_client_id": client}
