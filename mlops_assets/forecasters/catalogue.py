@@ -162,10 +162,10 @@ _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("mstl_ets", 2, MstlSettings),
     ("ridge", 1, RidgeSettings),
     ("median", 2, MedianSettings),
-    ("weighted", 2, WeightedSettings),
+    ("weighted", 3, WeightedSettings),
 )
 # Raise with any change of what `auto` tries or of how it chooses.
-_AUTO_VERSION = 4
+_AUTO_VERSION = 5
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "auto": Algorithm(

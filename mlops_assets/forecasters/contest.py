@@ -4,13 +4,15 @@ After a quarter of the origins the better half of the members goes on, after hal
 half of those: what will have no weight is neither applied to the other origins nor fitted again
 (Jamieson and Talwalkar, *Non-stochastic Best Arm Identification and Hyperparameter Optimization*,
 2016). At each origin members are weighted by their errors at earlier origins alone, so that the
-backtest of the mean is as honest as that of a single forecaster.
+backtest of the mean is as honest as that of a single forecaster; at each step by those within two
+hours of it.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 # Fewer members are not halved: a mean of fewer is less steady than its cost is worth.
 _FEWEST_MEMBERS = 5
 _FEWEST_ORIGINS = 8
+# A step's own errors are few: those of its neighbours steady its weights.
+_NEAR = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,13 @@ class Contest:
     """What a contest gave.
 
     ``forecast`` is the weighted mean's, of shape (origins, steps). ``weights`` are those after the
-    last origin, by label, without the members that have none. ``said`` holds the forecasts of the
-    members that went all the way, ``log`` a line for each of the others. ``left`` says who was sent
-    home, and when the last reading was known that did it.
+    last origin, of shape (steps,) by label, without the members that have none. ``said`` holds the
+    forecasts of the members that went all the way, ``log`` a line for each of the others. ``left``
+    says who was sent home, and when the last reading was known that did it.
     """
 
     forecast: np.ndarray
-    weights: Mapping[str, float]
+    weights: Mapping[str, np.ndarray]
     said: Mapping[str, np.ndarray]
     seconds: Mapping[str, float]
     log: tuple[str, ...]
@@ -136,23 +140,42 @@ class _Running:
             inside = np.flatnonzero(self.inside[:, row])
             if not inside.size:
                 raise ModelError("no member of the mean can be applied to these readings")
-            weights = weights_by(self._errors(self.over[row], row)[inside])
+            weights = weights_by(self._step_errors(self.over[row], inside))
             forecast[row] = mean_of(self.said[inside, row], weights)
         last = np.flatnonzero(self.inside[:, -1])
         # Every origin has a reading after it: what the last one's lack beyond the cutoff is NaN.
-        final = weights_by(self._errors(np.ones(rows, dtype=bool), rows - 1)[last])
+        final = weights_by(self._step_errors(np.ones(rows, dtype=bool), last))
         return Contest(
             forecast=forecast,
             weights={
                 self.labels[number]: weight
-                for number, weight in zip(last, final.tolist(), strict=True)
-                if weight
+                for number, weight in zip(last, final, strict=True)
+                if weight.any()
             },
             said={self.labels[number]: self.said[number] for number in last},
             seconds=self.seconds,
             log=tuple(self.log),
             left=self.left,
         )
+
+    def _step_errors(self, known: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Return mean absolute errors at known origins of shape (members, steps).
+
+        Each step's errors are those of the steps within `_NEAR`; NaN where none is known.
+        """
+        said = self.said[members][:, known]
+        difference = np.abs(self.origins.actual[known] - said)
+        scored = ~np.isnan(difference)
+        total = np.where(scored, difference, 0.0).sum(axis=1)
+        count = scored.sum(axis=1)
+        steps, reach = total.shape[1], _NEAR // self.origins.series.step
+        errors = np.full(total.shape, np.nan)
+        for step in range(steps):
+            near = slice(max(0, step - reach), step + reach + 1)
+            counted = count[:, near].sum(axis=1)
+            summed = total[:, near].sum(axis=1)
+            errors[:, step] = np.where(counted > 0, summed / np.maximum(counted, 1), np.nan)
+        return errors
 
     def _errors(self, known: np.ndarray, row: int) -> np.ndarray:
         """Return each member's mean absolute error at known origins; NaN for who is out by then."""

@@ -34,7 +34,7 @@ def fit_method(
     label: str,
     window: Window,
     fitted: dict[str, Single],
-    weights: Mapping[str, float],
+    weights: Mapping[str, np.ndarray],
     variants: Mapping[str, str],
 ) -> Method:
     """Fit one label, taking members that were fitted to the same window from ``fitted``.
@@ -45,12 +45,14 @@ def fit_method(
     """
     _, settings = settings_of(label)
     if isinstance(settings, WeightedSettings):
-        labels = [member for member in settings.labels() if not weights or weights.get(member)]
+        labels = [member for member in settings.labels() if not weights or member in weights]
         members = fit_members(labels, window, fitted, variants)[0]
         if not members:
             raise ModelError("no member of the mean can be fitted to these readings")
-        share = np.array([weights.get(member, 1.0) for member in members])
-        return Weighted(tuple(members.values()), share / share.sum())
+        share = np.stack([weights.get(member, np.ones(1)) for member in members])
+        # Where all that had weight at a step could not be fitted, the others share it.
+        share[:, ~share.any(axis=0)] = 1.0
+        return Weighted(tuple(members.values()), share / share.sum(axis=0))
     if isinstance(settings, MedianSettings):
         parts = [fit_single(member, window, fitted, variants) for member in settings.labels()]
         return Median(tuple(parts))

@@ -46,7 +46,7 @@ class Rival:
     label: str
     forecast: np.ndarray
     seconds: float
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     left: Mapping[str, datetime] = field(default_factory=dict)
     variants: Mapping[str, str] = field(default_factory=dict)
 

@@ -198,7 +198,7 @@ class _Training:
             score = self._score(rival)
             mark = " <- chosen" if rival is best else ""
             if rival.label in best.weights:
-                mark = f", weight {best.weights[rival.label]:.3f}"
+                mark = f", weight {best.weights[rival.label].mean():.3f}"
             self.log.append(
                 f"candidate {rival.label}: MAE {score.mae:.6g}, WAPE {score.wape:.4f}{mark}"
             )

@@ -109,9 +109,11 @@ def test_who_went_home_is_not_applied_again(arena):
 
 def test_the_better_one_is_trusted_more_and_the_hopeless_one_not_at_all(arena):
     result = run(arena, members_of(arena, good=0.05, fair=0.06, bad=0.5))
-    assert result.weights["good"] > result.weights["fair"] > 0.1
+    assert (result.weights["good"] > result.weights["fair"]).all()
+    assert (result.weights["fair"] > 0.1).all()
     assert "bad" not in result.weights
     assert sum(result.weights.values()) == pytest.approx(1)
+    assert result.weights["good"].shape == (24,)
 
 
 def test_the_first_origin_trusts_all_alike_and_later_ones_only_the_past(arena):
