@@ -56,7 +56,10 @@ def measure(*, quick: bool) -> list[Figure]:
             began = time.perf_counter()
             scores = pool.starmap(_scored, jobs, chunksize=1)
             seconds = time.perf_counter() - began
-            figures += _figures(effort, limits, scores, weeks, seconds)
+            own = _figures(effort, limits, scores, weeks, seconds)
+            figures += own
+            if weeks > 1:
+                figures += _coverage(effort, scores, weeks, own)
     return figures
 
 
@@ -155,15 +158,30 @@ def _figures(
                 details=details,
             )
         )
-        if weeks > 1:
-            figures += [
-                Figure(
-                    name=f"coverage_{share}_{effort}_{part}",
-                    figure=round(abs(found - share), 2),
-                    limit=COVERAGE_POINTS,
-                    unit="points",
-                    details=details,
-                )
-                for share, found in coverage.items()
-            ]
     return figures
+
+
+def _coverage(
+    effort: str, scores: list[dict[str, Any]], weeks: int, figures: list[Figure]
+) -> list[Figure]:
+    """How far the intervals of all circuits together miss their shares; each part's is shown."""
+    hours = sum(score["hours"] for score in scores)
+    parts = {figure.name.rpartition("_")[2]: figure.details for figure in figures}
+    found = []
+    for share in _INTERVALS:
+        name = f"coverage_{share}"
+        coverage = 100 * sum(score["inside"][share] for score in scores) / hours
+        found.append(
+            Figure(
+                name=f"{name}_{effort}",
+                figure=round(abs(coverage - share), 2),
+                limit=COVERAGE_POINTS,
+                unit="points",
+                details={
+                    "coverage": round(coverage, 2),
+                    "weeks": weeks,
+                    **{part: details[name] for part, details in parts.items()},
+                },
+            )
+        )
+    return found
