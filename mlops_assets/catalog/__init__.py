@@ -11,10 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_assets.catalog.documentation import documentation
-from mlops_assets.catalog.nodes import Text, parse, plain_value
+from mlops_assets.catalog.nodes import MASTER, Text, parse, plain_value
 from mlops_assets.catalog.reading import UNREAD, Document, nearest
 from mlops_assets.catalog.schema import (
-    MASTER,
     NOT_EMPTY,
     POLICY,
     RULES,

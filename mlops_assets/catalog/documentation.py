@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
-from mlops_assets.catalog.nodes import MAXIMUM_BYTES, MAXIMUM_DEPTH
+from mlops_assets.catalog.nodes import MASTER, MASTER_BYTES, MAXIMUM_BYTES, MAXIMUM_DEPTH
 from mlops_assets.catalog.schema import EnvironmentFile, MasterFile, PolicyFile
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.source import Sources
@@ -43,7 +43,8 @@ _RULES = f"""# Config, field by field
 
 Written by `mlops_assets.catalog.documentation()`; a test holds this page to the code.
 
-Every file begins with `format: 1`, is UTF-8 with at most {MAXIMUM_BYTES // 1024} KiB and
+Every file begins with `format: 1`, is UTF-8 with at most {MAXIMUM_BYTES // 1024} KiB
+(`{MASTER}` {MASTER_BYTES // 1024 // 1024} MiB) and
 {MAXIMUM_DEPTH} levels, and has no aliases, anchors, tags or repeated keys. An unknown key is
 refused. Text that a YAML reader could take for something else needs quotes (`"no"`, `"010"`,
 `"12:30"`). Dates are YYYY-MM-DD.

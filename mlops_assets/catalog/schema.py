@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.catalog.reading import Document
 
-MASTER = "plants_circuits.yml"
 POLICY = "release_policy.yml"
 
 RESERVED_COLUMNS = frozenset(

@@ -296,6 +296,12 @@ def test_what_yaml_offers_beyond_plain_text_is_refused(data, problem):
     assert problem in found[0]
 
 
+def test_the_list_of_circuits_may_be_longer_than_any_other_file():
+    master = FILES["plants_circuits.yml"]
+    assert loaded(master=master + "#" * 300_000).circuits
+    assert "write at most 4194304" in problems(master=master + "#" * 4_200_000)[0]
+
+
 def test_an_alias_bomb_costs_nothing():
     bomb = "a: &a [x, x]\n" + "".join(
         f"{name}: &{name} [*{before}, *{before}]\n"
