@@ -39,7 +39,7 @@ class VirtualClock:
     """A clock that whoever sleeps moves on together."""
 
     def __init__(self, start: datetime = START, quiet: float = 0.004) -> None:
-        self._start, self._quiet = start, quiet
+        self._start, self.quiet = start, quiet
         self._elapsed = 0.0
         self._wakes: list[float] = []
         self._busy = 0
@@ -66,12 +66,12 @@ class VirtualClock:
             try:
                 while self._elapsed < wake:
                     quiet = time.monotonic() - self._stirred
-                    if quiet >= self._quiet and not self._busy:
+                    if quiet >= self.quiet and not self._busy:
                         self._elapsed = max(self._elapsed, self._wakes[0])
                         self._stirred = time.monotonic()
                         self._changed.notify_all()
                     else:
-                        self._changed.wait(max(self._quiet - quiet, self._quiet / 4))
+                        self._changed.wait(max(self.quiet - quiet, self.quiet / 4))
             finally:
                 self._wakes.remove(wake)
                 heapq.heapify(self._wakes)

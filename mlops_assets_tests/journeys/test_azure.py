@@ -85,13 +85,22 @@ def on_azure(plane, tmp_path_factory):
     return made
 
 
-def test_every_circuit_is_trained_deployed_and_predicted(on_azure):
+def test_the_whole_loop_runs_on_azure_as_it_runs_here(on_azure, plane, made_demo, monkeypatch):
+    """One test, because its home takes minutes to make and each step stands on the one before."""
+    every_circuit_is_trained_deployed_and_predicted(on_azure)
+    forecasts_are_those_of_the_local_backend(on_azure, made_demo, monkeypatch)
+    fits_were_jobs_and_forecasts_invocations(on_azure, plane)
+    a_second_release_goes_live_and_is_rolled_back(on_azure)
+    a_circuit_can_be_traced_to_its_raw_files(on_azure)
+
+
+def every_circuit_is_trained_deployed_and_predicted(on_azure):
     assert on_azure.document["trained"] == on_azure.document["deployed"] == 2
     assert on_azure.document["refused"] == {}
     assert on_azure.document["skill"] > 0
 
 
-def test_forecasts_are_those_of_the_local_backend_digit_for_digit(on_azure, made_demo, monkeypatch):
+def forecasts_are_those_of_the_local_backend(on_azure, made_demo, monkeypatch):
     local = open_platform(Settings.find(made_demo[0], None, {}, made_demo[0]))
     wanted = local.lake.predictions.read(circuits=[C1, C2])
     found = on_azure.predictions(monkeypatch)
@@ -100,7 +109,7 @@ def test_forecasts_are_those_of_the_local_backend_digit_for_digit(on_azure, made
     assert found.select(DIGITS).equals(wanted.select(DIGITS))
 
 
-def test_fits_were_jobs_and_forecasts_invocations_of_the_plants_endpoint(on_azure, plane):
+def fits_were_jobs_and_forecasts_invocations(on_azure, plane):
     running, _ = plane
     jobs = running.jobs()
     done = Counter(job["workspace"] for job in jobs if job["status"] == "Completed")
@@ -110,7 +119,7 @@ def test_fits_were_jobs_and_forecasts_invocations_of_the_plants_endpoint(on_azur
     assert done == {names["dev"]: 2, names["test"]: 2, names["prod"]: 2 * 8}
 
 
-def test_a_second_release_goes_live_and_is_rolled_back(on_azure):
+def a_second_release_goes_live_and_is_rolled_back(on_azure):
     spec = on_azure.home / "config" / "plants" / f"{C1}.yml"
     spec.write_text(spec.read_text().replace("forecaster: auto", "forecaster: seasonal_naive"))
     commit(on_azure.home / "config", "Serve the floor")
@@ -130,7 +139,7 @@ def test_a_second_release_goes_live_and_is_rolled_back(on_azure):
     assert on_azure.mlops("verify")["ok"]
 
 
-def test_a_circuit_can_be_traced_to_its_raw_files(on_azure):
+def a_circuit_can_be_traced_to_its_raw_files(on_azure):
     day = on_azure.mlops("status")[0]["last_forecast"]
     chain = on_azure.mlops("trace", str(C2), "--date", str(day)[:10])
     assert chain
