@@ -14,6 +14,8 @@ from mlops_assets_tests.fakes.forecast import FORECASTING
 from mlops_assets_tests.fakes.readings import a_config
 from mlops_assets_tests.fakes.serving import DAY, NOW, Production
 
+pytestmark = pytest.mark.azure
+
 C1, C2 = CircuitKey("P1", "C1"), CircuitKey("P1", "C2")
 
 
