@@ -85,7 +85,7 @@ def measure(*, quick: bool) -> list[Figure]:
             _python(f"build(Path({str(folder)!r}), {circuits}, {days})")
             found[days] = json.loads(_python(f"batch(Path({str(folder)!r}), {circuits})"))
     if not all(read["read_bytes"] for read in found.values()):
-        raise SystemExit("forecast_reads: files in memory are not read: set TMPDIR to a disk")
+        raise RuntimeError("files in memory are not read: set TMPDIR to a disk")
     sums = {days: sum(read.values()) for days, read in found.items()}
     return [
         Figure(

@@ -27,6 +27,8 @@ from benchmarks.real_readings import READINGS
 LIMITS = {"fast": 60.0, "balanced": 300.0}
 LIMIT_EVIDENCE, LIMIT_FORECAST = 300.0, 10.0
 ROUNDS = 3
+# Circuits of the real readings that never report.
+DEAD = 1
 
 
 def build(home: str, effort: str, circuits: int | None) -> int:
@@ -94,6 +96,9 @@ def measure(*, quick: bool) -> list[Figure]:
                 "benchmarks.training_time:build", home, effort, 8 if quick else None
             ).answer
             trained = measured("benchmarks.training_time:train", home)
+            answer = trained.answer
+            assert answer["trained"] + len(answer["failed"]) == count, answer
+            assert answer["trained"] >= count - DEAD, answer
             figures.append(
                 Figure(
                     name=f"training_time_{effort}_{count}",
@@ -111,8 +116,8 @@ def _served(home: str) -> list[Figure]:
     proved = measured("benchmarks.training_time:prove", home)
     live = measured("benchmarks.training_time:deploy", home)
     runs = [_forecast(home, back) for back in range(ROUNDS, 0, -1)]
-    seconds = sorted(seconds for seconds, _ in runs)[ROUNDS // 2]
-    cpu = sorted(cpu for _, cpu in runs)[ROUNDS // 2]
+    # The first also lays the new release's models beside each other, and is held to no less.
+    seconds, cpu = max(runs)
     return [
         Figure(
             name="training_time_evidence",
