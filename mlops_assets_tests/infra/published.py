@@ -16,7 +16,7 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
-from mlops_assets_tests.infra.template import FOLDER, Template, Unknown
+from mlops_assets_tests.infra.template import FOLDER, SUBSCRIPTION, Template, Unknown
 
 PLACE = Path(__file__).with_name("published.json")
 # What every resource may have besides what its own schema says.
@@ -25,13 +25,23 @@ KEPT = (
     "type", "enum", "const", "pattern", "minimum", "maximum", "minItems", "maxItems", "minLength",
     "maxLength",
 )  # fmt: skip
+OWN = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-rg-northwind-registry_1/providers"
 REQUIRED = {
-    "synapse": {"administrator": "33333333-3333-3333-3333-333333333333"},
     "alerts": {
         "recipients": {
             name: f"{name}@co.example" for name in ("ml-ops", "data-eng", "finance", "management")
         },
         "from": "2026-01-01",
+    },
+    # What a registry makes for itself lies in a group of its own, whose name Azure completes.
+    "endpoints": {
+        "registryStore": f"{OWN}/Microsoft.Storage/storageAccounts/made1",
+        "registryImages": f"{OWN}/Microsoft.ContainerRegistry/registries/made2",
+    },
+    # So that what is left out of a deployment otherwise is held to what is published as well.
+    "synapse": {
+        "administrator": "33333333-3333-3333-3333-333333333333",
+        "client": "203.0.113.7",
     },
 }
 

@@ -109,8 +109,14 @@ class Template:
                 return yes if condition else no
             case "not", [condition]:
                 return not condition
+            case "and", conditions:
+                return all(conditions)
+            case "empty", [value]:
+                return not value
             case "null", []:
                 return None
+            case "createArray", values:
+                return values
             case "createObject", values:
                 return dict(zip(values[0::2], values[1::2], strict=True))
             case "resourceGroup", []:

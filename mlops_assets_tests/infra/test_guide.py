@@ -11,9 +11,9 @@ import pytest
 
 from mlops_assets.cli import main
 from mlops_assets.domain.monitor import GAUGES
+from mlops_assets_tests.infra.deployed import ORDER, SECONDS, of
 from mlops_assets_tests.infra.published import templates
 from mlops_assets_tests.infra.template import FOLDER
-from mlops_assets_tests.infra.test_infra import ORDER, SECONDS, of
 
 pytestmark = pytest.mark.azure
 
@@ -25,12 +25,12 @@ def test_the_templates_are_deployed_in_their_order_with_what_they_need():
     deployed, known = [], templates()
     for line in COMMANDS:
         if line.startswith("az deployment group create"):
-            words = shlex.split(line)
+            words = shlex.split(re.sub(r"\$\([^()]*\)", "SAID", line))
             name = Path(words[words.index("-f") + 1]).stem
             given = {word.partition("=")[0] for word in words[words.index("-p") + 1 :]}
             declared = known[name].document["parameters"]
             needed = {key for key, one in declared.items() if "defaultValue" not in one}
-            assert needed == given, name
+            assert needed <= given <= set(declared), name
             deployed.append(name)
     assert tuple(deployed) == ORDER
 
