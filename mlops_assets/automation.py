@@ -273,7 +273,8 @@ def _ready(
 ) -> Iterator[tuple[Stage, str]]:
     """Yield the stage of a release whose gate is open, with what makes this opening unique."""
     from mlops_assets.domain.gates import refusals
-    from mlops_assets.flows.gates import gate, stage_policy
+    from mlops_assets.flows.gates import gate
+    from mlops_assets.flows.signed import stage_policy
 
     stages: dict[str, Stage] = {
         "awaiting_registry": "registry",

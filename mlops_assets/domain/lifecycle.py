@@ -179,6 +179,7 @@ def _consumed(view: ReleaseView, entry: LedgerEntry) -> ReleaseView:
         stage=request.stage,
         nonce=request.nonce,
         statements=tuple(entry.data["statements"]),
+        requester=request.requester,
         requested_at=request.requested_at,
         expires_at=request.expires_at,
         at=entry.at,

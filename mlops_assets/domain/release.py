@@ -98,6 +98,7 @@ class Consumed:
     stage: Stage
     nonce: str
     statements: tuple[str, ...]
+    requester: str
     requested_at: datetime
     expires_at: datetime
     at: datetime

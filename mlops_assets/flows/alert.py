@@ -20,10 +20,10 @@ from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.readings import DEAD_AFTER
 from mlops_assets.flows.cold_start import proposals
-from mlops_assets.flows.gates import stage_policy
 from mlops_assets.flows.ledger import authors_of, four_eyes, manifest_of, trust_at
 from mlops_assets.flows.refusal import refused_config, rejected_releases
 from mlops_assets.flows.restatement import alerts as restatements
+from mlops_assets.flows.signed import stage_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -19,9 +19,10 @@ from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.domain.trust import checked_email
 from mlops_assets.flows import review
-from mlops_assets.flows.gates import asked, before_request, check_statement, window_hours
+from mlops_assets.flows.gates import before_request
 from mlops_assets.flows.ledger import manifest_of, stale_circuits, trust_at
 from mlops_assets.flows.rollout import prove
+from mlops_assets.flows.signed import asked, check_statement, window_hours
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,13 +63,14 @@ def request(
     stage: Stage,
     *,
     requester: str = PLATFORM,
+    decision: Decision = "approve",
     now: datetime,
 ) -> Window:
     """Open the window of a stage, or return the one that is open.
 
     For production the way back is planned and dry-run first; for the registry, models that are to
     run in another environment are applied in both. Nothing is opened while a gate
-    refuses; all the reasons are in ``missing``.
+    refuses, but to reject; all the reasons are in ``missing``.
     """
     if requester != PLATFORM:
         checked_email(requester, "the requester")
@@ -91,7 +93,8 @@ def request(
         if stage == "production" and not stale_circuits(platform, view, manifest):
             _plan_rollback(platform, manifest)
         verdicts = before_request(platform, config, view, manifest, stage)
-        if missing := refusals(verdicts):
+        missing = refusals(verdicts)
+        if missing and decision == "approve":
             return Window(
                 release=release, stage=stage, nonce=None, expires_at=None, missing=missing
             )
@@ -295,7 +298,7 @@ def _decide(
             _, view = _current(platform, release, now)
         principal = trust_at(platform.config).signer(public, now).principal
         if view.state == BEFORE_REQUEST.get(stage):
-            window = request(platform, config, release, stage, requester=PLATFORM, now=now)
+            window = request(platform, config, release, stage, decision=decision, now=now)
             if window.nonce is None:
                 return Submission(
                     accepted=False, code="E_EVIDENCE", reason="; ".join(window.missing)

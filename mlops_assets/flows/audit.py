@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
-from mlops_assets.domain.approval import Asked, check_content, check_request, previous_digest
+from mlops_assets.domain.approval import check_content, check_request
+from mlops_assets.domain.canonical import shown
 from mlops_assets.domain.deployment import content_differences, deployment_of
 from mlops_assets.domain.deployment import history as steps_back
 from mlops_assets.domain.errors import MlopsError, RefusedError
@@ -15,11 +16,11 @@ from mlops_assets.domain.evidence import PRODUCTION_KINDS
 from mlops_assets.domain.gates import judge_approval
 from mlops_assets.domain.history import History, live_difference
 from mlops_assets.domain.ledger import RESTORED, anchor_problems
-from mlops_assets.domain.release import OpenRequest
 from mlops_assets.domain.retention import named_by
-from mlops_assets.flows.gates import evidence_of, missing_evidence, read_signed
+from mlops_assets.flows.gates import missing_evidence
 from mlops_assets.flows.ledger import manifest_of, trust_at
 from mlops_assets.flows.retention import collected
+from mlops_assets.flows.signed import asked_then, copied_from, given, read_signed
 from mlops_assets.flows.trust import doubtful_releases
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _approvals(
             for done in view.consumed:
                 yield from _consumed(platform, view, manifest, done)
         if view.copied_approval is not None:
-            yield from _copied(view, known)
+            yield from _copied(platform, view)
     try:
         trust = trust_at(platform.config)
     except MlopsError as error:
@@ -138,9 +139,11 @@ def _consumed(
     platform: Platform, view: ReleaseView, manifest: Manifest, done: Consumed
 ) -> Iterator[str]:
     where = f"{view.release}: {done.stage}"
-    signed = [each for each in view.signed if each.statement in done.statements]
-    if len(signed) != len(done.statements):
-        yield f"{where} was opened by statements that nobody recorded"
+    try:
+        signed = given(view, done)
+    except RefusedError as error:
+        yield f"{view.release}: {error}"
+        return
     verdict = judge_approval(
         done.stage, approved=[each.principal for each in signed], quorum=1, refused=()
     )
@@ -148,43 +151,33 @@ def _consumed(
         yield f"{where} was done, {verdict.reason}"
     for each in signed:
         try:
-            _check_signed(platform, view, manifest, done, each)
+            _check_signed(platform, manifest, done, each)
         except MlopsError as error:
             yield f"{where}: the approval of {each.principal} does not verify: {error}"
 
 
-def _check_signed(
-    platform: Platform, view: ReleaseView, manifest: Manifest, done: Consumed, each: Signed
-) -> None:
+def _check_signed(platform: Platform, manifest: Manifest, done: Consumed, each: Signed) -> None:
     """Verify one signature under the trust root that held when it was given."""
+    if each.trust_commit and not platform.config.contains(
+        each.trust_commit, platform.config.head()
+    ):
+        raise RefusedError(
+            "E_TRUST",
+            f"the trust root that it counted under, of {shown(each.trust_commit)}, is not in "
+            f"{platform.config.ref}",
+        )
     trust = trust_at(platform.config, each.trust_commit)
     statement = read_signed(platform, each, trust, each.at)
-    request = OpenRequest(
-        release=view.release,
-        stage=done.stage,
-        nonce=done.nonce,
-        requester="",
-        requested_at=done.requested_at,
-        expires_at=done.expires_at,
-    )
-    asked = Asked(
-        request=request,
-        manifest=manifest,
-        evidence=evidence_of(platform, manifest, done.stage),
-        previous=previous_digest({entry.circuit: entry.replaces for entry in manifest.entries}),
-    )
+    asked = asked_then(platform, manifest, done)
     check_request(statement, asked)
     check_content(statement, asked)
 
 
-def _copied(view: ReleaseView, known: Sequence[ReleaseView]) -> Iterator[str]:
-    copied = view.copied_approval or {}
-    source = next((each for each in known if each.release == copied.get("release")), None)
-    if source is None or not any(
-        done.nonce == copied["nonce"] and list(done.statements) == list(copied["statements"])
-        for done in source.consumed
-    ):
-        yield f"{view.release}: it copied an approval that {copied.get('release')} never had"
+def _copied(platform: Platform, view: ReleaseView) -> Iterator[str]:
+    try:
+        copied_from(platform, view)
+    except MlopsError as error:
+        yield f"{view.release}: {error}"
 
 
 def _deployments(

@@ -16,9 +16,9 @@ from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.manifest import Entry, Manifest, Serving
 from mlops_assets.domain.restatement import EVIDENCE, evidence_bytes
 from mlops_assets.flows.approval import expire
-from mlops_assets.flows.gates import read_signed
 from mlops_assets.flows.ledger import four_eyes, manifest_of, trust_at
 from mlops_assets.flows.restatement import under_entries
+from mlops_assets.flows.signed import read_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,22 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
-from mlops_assets.domain.approval import (
-    WINDOW_HOURS,
-    Asked,
-    Statement,
-    authenticate,
-    evidence_digests,
-    previous_digest,
-    verify,
-)
 from mlops_assets.domain.errors import MlopsError, RefusedError
-from mlops_assets.domain.evidence import PRODUCTION_KINDS, REGISTRY_KINDS
+from mlops_assets.domain.evidence import REGISTRY_KINDS
 from mlops_assets.domain.gates import (
     Verdict,
     by_gate,
     contests,
-    judge_approval,
     judge_base,
     judge_evidence,
     judge_model,
@@ -31,12 +21,10 @@ from mlops_assets.domain.gates import (
 from mlops_assets.domain.identifiers import EnvironmentRef, sha256
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.proof import read_proof
-from mlops_assets.domain.review import GATE, LATER
-from mlops_assets.flows import restatement, review, rollout
+from mlops_assets.domain.review import GATE
+from mlops_assets.flows import restatement, review, rollout, signed
 from mlops_assets.flows.ledger import (
-    authors_of,
     four_eyes,
-    live_releases,
     manifest_of,
     stale_circuits,
     trust_at,
@@ -47,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from mlops_assets.domain.circuit import Config, StagePolicy
+    from mlops_assets.domain.circuit import Config
     from mlops_assets.domain.identifiers import CircuitKey
     from mlops_assets.domain.manifest import Entry, Manifest
-    from mlops_assets.domain.release import Consumed, OpenRequest, ReleaseView, Signed, Stage
+    from mlops_assets.domain.release import ReleaseView, Stage
     from mlops_assets.domain.trust import TrustRoot
     from mlops_assets.ports import EnvironmentRegistry, ModelRegistry, Platform
 
@@ -76,7 +64,7 @@ def judge(
     verdicts = before_request(platform, config, view, manifest, stage)
     if stage == "test":
         return verdicts
-    return (*verdicts, _approval(platform, config, view, manifest, stage, now=now))
+    return (*verdicts, signed.approval(platform, config, view, manifest, stage, now=now))
 
 
 def before_request(
@@ -99,6 +87,7 @@ def before_request(
     endpoints = (platform.test if stage == "test" else platform.prod).endpoints
     room = endpoints.room([each.circuit for each in manifest.entries if each.action == "deploy"])
     verdicts: tuple[Verdict, ...] = (
+        signed.registered(platform, config, view, manifest),
         _artifacts(manifest, platform.registry.models, platform.registry.environments),
         _same_policy(platform, config, manifest),
         *(() if begun else restatement.merged(platform, manifest.entries)),
@@ -272,128 +261,3 @@ def _plan_verdict(platform: Platform, release: str) -> Verdict:
         return judge_rollback_plan(dict(json.loads(stored)["refused"]))
     except UNREADABLE:
         return judge_rollback_plan({release: "rollback_plan is not as it was stored"})
-
-
-def asked(platform: Platform, view: ReleaseView, manifest: Manifest, request: OpenRequest) -> Asked:
-    """What a statement for a request must say, recomputed from storage now."""
-    live: Mapping[CircuitKey, str | None]
-    if view.begun is not None:
-        live = {entry.circuit: entry.replaces for entry in manifest.entries}
-    else:
-        live = live_releases(platform.prod, manifest.circuits)
-    return Asked(
-        request=request,
-        manifest=manifest,
-        evidence=evidence_of(platform, manifest, request.stage),
-        previous=previous_digest(live),
-    )
-
-
-def evidence_of(platform: Platform, manifest: Manifest, stage: Stage) -> dict[str, str]:
-    """The SHA-256 by kind of the evidence that people sign for a stage."""
-    if stage == "registry":
-        own = {
-            kind: platform.dev.evidence.read_release(manifest.release, kind)
-            for kind in (rollout.EVIDENCE, LATER)
-        }
-        extra = {kind: sha256(data) for kind, data in own.items() if data is not None}
-        return evidence_digests(manifest) | extra
-    stored = {
-        kind: platform.dev.evidence.read_release(manifest.release, kind)
-        for kind in PRODUCTION_KINDS
-    }
-    return {kind: sha256(data) for kind, data in stored.items() if data is not None}
-
-
-def stage_policy(config: Config, stage: Stage) -> StagePolicy:
-    """The policy of a stage that people open."""
-    return config.policy.stage(stage)
-
-
-def window_hours(config: Config, stage: Stage) -> int:
-    """How long a request stays open; the policy may shorten the day, never lengthen it."""
-    return max(1, min(WINDOW_HOURS, stage_policy(config, stage).expires_hours))
-
-
-def check_statement(
-    platform: Platform,
-    config: Config,
-    signed: Statement,
-    asked_for: Asked,
-    *,
-    trust: TrustRoot,
-    now: datetime,
-) -> None:
-    """Refuse a statement that does not count for its request at ``now``."""
-    manifest = asked_for.manifest
-    reviewed = signed.decision == "approve" and not (
-        manifest.four_eyes == "off" and four_eyes(platform.ledger.entries(), config.policy) == "off"
-    )
-    verify(
-        signed,
-        asked=asked_for,
-        trust=trust,
-        policy=stage_policy(config, asked_for.request.stage),
-        authors=authors_of(platform, manifest, trust) if reviewed else None,
-        now=now,
-    )
-
-
-def _approval(
-    platform: Platform,
-    config: Config,
-    view: ReleaseView,
-    manifest: Manifest,
-    stage: Stage,
-    *,
-    now: datetime,
-) -> Verdict:
-    """Verify every recorded statement of the stage's request again."""
-    quorum = stage_policy(config, stage).quorum
-    request = view.open_request
-    if request is None or request.stage != stage:
-        done = next((c for c in reversed(view.consumed) if c.stage == stage), None)
-        return _past_approval(view, stage, done, quorum)
-    trust = trust_at(platform.config)
-    asked_for = asked(platform, view, manifest, request)
-    decided_at = view.begun.at if view.begun else now
-    approved: list[str] = []
-    refused: list[str] = []
-    for recorded in view.signed:
-        if recorded.nonce != request.nonce or recorded.decision != "approve":
-            continue
-        try:
-            signed = read_signed(platform, recorded, trust, now)
-            check_statement(platform, config, signed, asked_for, trust=trust, now=decided_at)
-        except RefusedError as error:
-            refused.append(f"{recorded.principal}: {error.code} {error.reason}")
-        else:
-            approved.append(signed.approver)
-    return judge_approval(stage, approved=approved, quorum=quorum, refused=refused)
-
-
-def _past_approval(view: ReleaseView, stage: Stage, done: Consumed | None, quorum: int) -> Verdict:
-    """What was decided, for people; it opens nothing, because the stage is not to be begun."""
-    if done is not None:
-        names = [s.principal for s in view.signed if s.statement in done.statements]
-        return judge_approval(stage, approved=names, quorum=quorum, refused=())
-    if stage == "registry" and view.copied_approval is not None:
-        copied = view.copied_approval
-        return Verdict("registry_approval", passed=True, reason=f"as in {copied['release']}")
-    return judge_approval(stage, approved=(), quorum=quorum, refused=("no request is open",))
-
-
-def read_signed(platform: Platform, recorded: Signed, trust: TrustRoot, now: datetime) -> Statement:
-    """One recorded statement, its files checked and its signature verified again."""
-    data = platform.ledger.get("approvals", f"{recorded.statement}.json")
-    armored = platform.ledger.get("approvals", f"{recorded.signature}.sig")
-    if (
-        data is None
-        or armored is None
-        or (sha256(data), sha256(armored)) != (recorded.statement, recorded.signature)
-    ):
-        raise RefusedError("E_APPROVAL_FILE", "its statement or signature is gone or changed")
-    signed = authenticate(data, armored, trust=trust, now=now)
-    if (signed.approver, signed.decision) != (recorded.principal, recorded.decision):
-        raise RefusedError("E_APPROVER", f"{signed.approver} signed it")
-    return signed

@@ -24,10 +24,10 @@ from mlops_assets.flows.gates import (
     circuit_verdicts,
     judge,
     read_test_validation,
-    stage_policy,
 )
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.review import shown
+from mlops_assets.flows.signed import stage_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,10 +15,11 @@ from mlops_assets.domain.deployment import deployment_of
 from mlops_assets.domain.errors import DataError, MlopsError
 from mlops_assets.domain.identifiers import DataVersion, EnvironmentRef
 from mlops_assets.domain.signature import fingerprint
-from mlops_assets.flows.gates import missing_evidence, read_signed
+from mlops_assets.flows.gates import missing_evidence
 from mlops_assets.flows.ledger import manifest_of, trust_at
 from mlops_assets.flows.restatement import compared
 from mlops_assets.flows.review import shown
+from mlops_assets.flows.signed import read_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_assets_tests.attacks import decisions, folders, histories, moments, papers_named, people
+from mlops_assets_tests.attacks import (
+    decisions,
+    folders,
+    histories,
+    moments,
+    openings,
+    papers_named,
+    people,
+)
 from mlops_assets_tests.attacks.generate import SEED, generated
 from mlops_assets_tests.attacks.homes import DiskHome
 from mlops_assets_tests.attacks.log import harmed, realistic
@@ -27,7 +35,7 @@ from mlops_assets_tests.attacks.through import attacked, prepared
 from mlops_assets_tests.fakes.release import ReleaseHome
 
 GENERATED, IN_MEMORY, ON_DISK, SIGNATURES = 100_000, 2_000, 500, 10_000
-_TABLES = (decisions, folders, histories, moments, people)
+_TABLES = (decisions, folders, histories, moments, openings, people)
 
 
 def _generated(scale: int, seed: int, folder: Path) -> list[str]:

@@ -6,11 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mlops_assets_tests.attacks import decisions, folders, histories, moments, papers_named, people
+from mlops_assets_tests.attacks import (
+    decisions,
+    folders,
+    histories,
+    moments,
+    openings,
+    papers_named,
+    people,
+)
 from mlops_assets_tests.attacks.named import NAMED, homes_by_point, untouched
 from mlops_assets_tests.attacks.tally import ACCEPTED, outcome_of
 
-TABLES = (decisions, folders, histories, moments, people)
+TABLES = (decisions, folders, histories, moments, openings, people)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from mlops_assets.domain import lifecycle
 from mlops_assets.domain.approval import Asked
-from mlops_assets.flows.gates import asked as asked_of
 from mlops_assets.flows.gates import gate
 from mlops_assets.flows.ledger import manifest_of
+from mlops_assets.flows.signed import asked as asked_of
 from mlops_assets_tests.attacks.papers import FAMILIES
 from mlops_assets_tests.attacks.scene import Attempt, accepted, requests
 from mlops_assets_tests.attacks.tally import ACCEPTED, Outcome, Tally, outcome_of

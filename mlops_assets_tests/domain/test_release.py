@@ -40,7 +40,13 @@ SIGNED = Signed(
     at=NOW,
 )
 CONSUMED = Consumed(
-    stage="registry", nonce="n", statements=(), requested_at=NOW, expires_at=NOW, at=NOW
+    stage="registry",
+    nonce="n",
+    statements=(),
+    requester="platform",
+    requested_at=NOW,
+    expires_at=NOW,
+    at=NOW,
 )
 VIEW = ReleaseView(
     release=R1,

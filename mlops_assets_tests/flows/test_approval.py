@@ -397,6 +397,7 @@ def test_a_gate_tells_all_its_questions(home):
         "registry_approval",
     ]
     assert list(verdicts(home, made, "production")) == [
+        "registry_approval",
         "artifacts",
         "four_eyes",
         "restatements",

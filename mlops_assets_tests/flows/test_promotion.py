@@ -221,6 +221,39 @@ def test_an_approval_is_copied_only_for_a_day(home):
     assert home.state(home.create(C1)) == "candidate"
 
 
+def test_an_approval_that_somebody_copied_after_a_day_opens_nothing(home):
+    home.train(C2, spec="3", error="no convergence")
+    failed = home.registered()
+    home.promote(failed, "test")
+    done = home.view(failed).consumed[0]
+    home.tick(hours=24)
+    append = home.ledger.append
+
+    def forged(event, actor, data, now):
+        copied = {"release": failed, "nonce": done.nonce, "statements": list(done.statements)}
+        return append(event, actor, {**data, "copied_approval": copied}, now)
+
+    home.ledger.append = forged
+    made = home.create(C1)
+    home.ledger.append = append
+    error = refused(home, made, "test")
+    assert (error.code, home.state(made)) == ("E_APPROVAL", "registered")
+    assert f"E_COPIED it copied the approval of {failed}, more than a day old" in str(error)
+
+
+def test_a_release_whose_registry_signature_counts_no_more_is_rejected_and_made_anew(home):
+    made = home.tested()
+    home.revoke(ENGINEER)
+    assert refused(home, made, "production").code == "E_STATE"
+    answer = home.approve(made, "production", MANAGER)
+    assert (answer.accepted, answer.code) == (False, "E_EVIDENCE")
+    assert "E_KEY_REVOKED" in answer.reason
+    assert home.create() is None
+    assert home.reject(made, "production", MANAGER).accepted
+    again = home.create()
+    assert (home.state(made), home.state(again)) == ("rejected", "candidate")
+
+
 def test_an_approval_by_a_key_that_counts_no_more_is_not_copied(home):
     root = home.git.trees[home.git.head()]
     until = signer(ENGINEER, valid_before=home.now + timedelta(hours=2)).line

@@ -10,9 +10,10 @@ import pytest
 from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.lifecycle import holds
 from mlops_assets.flows import rollout
-from mlops_assets.flows.gates import evidence_of, gate
+from mlops_assets.flows.gates import gate
 from mlops_assets.flows.ledger import manifest_of
 from mlops_assets.flows.rollback import rollback
+from mlops_assets.flows.signed import evidence_of
 from mlops_assets_tests.fakes.interpreters import FakeInterpreters
 from mlops_assets_tests.fakes.release import C1, C2, C3, ENGINEER, MANAGER, ReleaseHome, environment
 
