@@ -1,4 +1,4 @@
-"""The way back."""
+"""The way back, and the way on after an upgrade."""
 
 from __future__ import annotations
 
@@ -84,6 +84,18 @@ def _tell(session: Session, report: RollbackReport) -> None:
 
 
 @click.command()
+@explains
+def renew(session: Session) -> None:
+    """Let what is live run the code of this version, after an upgrade; what is signed stays."""
+    from mlops_assets.flows.renewal import renew as make_anew
+
+    circuits = [str(circuit) for circuit in make_anew(session.platform.prod)]
+    some_were = f"{len(circuits)} circuits run this version's code now"
+    none_was = "unchanged: what is live runs this version's code"
+    session.answer({"circuits": circuits}, [some_were if circuits else none_was])
+
+
+@click.command()
 @click.option("--last", is_flag=True, help="Show the newest drill instead of running one.")
 @explains
 def drill(session: Session, last: bool) -> None:  # noqa: FBT001 click passes it by name
@@ -114,4 +126,4 @@ def _drilled(document: dict[str, Any], file: str) -> list[str]:
     return lines
 
 
-COMMANDS = (rollback, drill)
+COMMANDS = (rollback, renew, drill)

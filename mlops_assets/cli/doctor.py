@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
+from mlops_assets.domain.alert import some
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.settings import LocalBackend
@@ -72,6 +73,12 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
             raise MlopsError("; ".join(problems))
         return f"newest commits are whole: {', '.join(versions) or 'no table yet'}"
 
+    def deployments() -> str:
+        if stale := platform.prod.endpoints.outdated():
+            named = some([str(each.circuit) for each in stale])
+            raise MlopsError(f"{named}: served by another version's code; run `mlops renew`")
+        return "what is live runs this version's code"
+
     questions = {
         "tools": tools,
         "space": space,
@@ -79,6 +86,7 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
         "ledger": ledger,
         "tables": tables,
         "readings": readings,
+        "deployments": deployments,
     }
     verdicts = tuple(_ask(name, question) for name, question in questions.items())
     try:

@@ -166,6 +166,12 @@ class Endpoints(Protocol):
     def differences(self) -> Sequence[str]:
         """Where what serves is not what the live manifests say, a sentence each."""
 
+    def outdated(self) -> Sequence[Deployment]:
+        """What is live and served by the code of another version of the platform.
+
+        It serves on; to prepare it makes it anew beside what serves.
+        """
+
     def lock(self, plant_id: str) -> AbstractContextManager[None]:
         """Hold the plant against other writers."""
 

@@ -23,6 +23,7 @@ from mlops_assets_tests.control_plane.wire import (
 if TYPE_CHECKING:
     from mlops_assets_tests.control_plane.plane import ControlPlane
 
+_FOR_EVER = 10.0**9
 ENDPOINTS, DEPLOYMENTS, PER_ENDPOINT = 100, 500, 20
 _NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{1,30})[A-Za-z0-9]")
 _ENDPOINT_VERSIONS = ("2023-10-01", "2024-01-01-preview")
@@ -39,6 +40,8 @@ class Endpoints:
         self.endpoints: dict[str, dict[str, Any]] = {}
         self.deployments: dict[tuple[str, str], dict[str, Any]] = {}
         self._workspaces: dict[str, str] = {}
+        # As a policy of Azure may have it: tags that an endpoint has are never taken away.
+        self.keeps_tags = False
         root = plane.workspace_prefix + r"/batchEndpoints"
         one = root + r"/(?P<endpoint>[^/]+)"
         plane.route("GET", root, self.list, *_ENDPOINT_VERSIONS)
@@ -110,7 +113,7 @@ class Endpoints:
             "name": endpoint,
             "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints",
             "location": body["location"],
-            "tags": body.get("tags") or {},
+            "tags": self._tags(key, body.get("tags") or {}),
             "properties": {
                 **properties,
                 "authMode": "AADToken",
@@ -208,6 +211,11 @@ class Endpoints:
         given = checked_input(properties, self._plane.resources.datastore_names())
         return self._plane.jobs.score(self._workspaces[key], of, deployment, properties, given)
 
+    def _tags(self, key: str, told: dict[str, str]) -> dict[str, str]:
+        """What an endpoint is tagged with once it was told these."""
+        kept = self.endpoints.get(key, {}).get("tags", {}) if self.keeps_tags else {}
+        return {**kept, **told}
+
     # What both share
 
     def _accept(
@@ -233,7 +241,10 @@ class Endpoints:
             records[key] = new
 
         error = ("DeploymentFailed", f"The update of {request.path} failed.") if failing else None
-        operation = plane.operations.start(finish, plane.latency.of_update(), error)
+        seconds = plane.latency.of_update()
+        if plane.faults.update_hangs(request.path):
+            seconds = _FOR_EVER
+        operation = plane.operations.start(finish, seconds, error)
         shown = copy.deepcopy(new)
         shown["properties"]["provisioningState"] = before["properties"]["provisioningState"]
         return Answer(201, shown, plane.operations.headers(operation))

@@ -42,6 +42,7 @@ class Faults:
     clock: RealClock | VirtualClock
     _all: list[Fault] = field(default_factory=list)
     _updates: list[tuple[re.Pattern[str], int, list[int]]] = field(default_factory=list)
+    _hanging: list[re.Pattern[str]] = field(default_factory=list)
 
     def throttle(
         self, method: str, path: str, *, times: int = 1, skip: int = 0, seconds: int = 1
@@ -94,10 +95,15 @@ class Faults:
         """Let the ``number``-th update (1 is the next) whose path fits end as Failed."""
         self._updates.append((re.compile(path), number, [0]))
 
+    def hang_update(self, path: str) -> None:
+        """Let each update whose path fits go on for ever."""
+        self._hanging.append(re.compile(path))
+
     def clear(self) -> None:
         """Let everything go well from here on."""
         self._all.clear()
         self._updates.clear()
+        self._hanging.clear()
 
     def before(self, request: Request) -> None:
         self._meet(request, after=False)
@@ -114,6 +120,10 @@ class Faults:
                 met[0] += 1
                 fails |= met[0] == number
         return fails
+
+    def update_hangs(self, path: str) -> bool:
+        """Whether this update was ordered never to end."""
+        return any(pattern.search(path) for pattern in self._hanging)
 
     def _meet(self, request: Request, *, after: bool) -> None:
         for fault in self._all:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from mlops_assets.adapters.azure import environment, model
 from mlops_assets.adapters.azure.client import Clients
+from mlops_assets.adapters.azure.code import asset_name
 from mlops_assets.adapters.azure.deployment import AzureEndpoints
 from mlops_assets.adapters.azure.endpoint import BatchEndpoints
 from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry
@@ -81,11 +82,16 @@ def stock(plane, circuits, versions=(1, 2, 3, 4, 5)):
     plane.registry.assets.put("environments", "forecasting", "1.0.0", {"image": "ubuntu"})
 
 
-def endpoints(plane, stored, workspace="prod"):
-    """The endpoints of a serving workspace, whose live manifests lie in ``stored``."""
+def endpoints(plane, stored, workspace="prod", *, code="0123456789abcdef", **options):
+    """The endpoints of a serving workspace, whose live manifests lie in ``stored``.
+
+    ``code`` is the version of the platform that deploys; ``options`` are those of BatchEndpoints.
+    """
     clients = clients_of(plane, workspace, polling_interval=15.0)
-    code = f"{plane.arm_id(plane.backend.workspaces[workspace])}/codes/score/versions/1"
-    place = plane.assets.of(plane.backend.workspaces[workspace])
-    place.put("codes", "score", "1", {"codeUri": "https://mlops.example/prod/code/1"})
-    azure = BatchEndpoints(clients, workspace, lambda: code, plane.clock.sleep)
-    return AzureEndpoints(stored, azure, plane.backend, workspace, now=plane.clock.now)
+    name, place = asset_name(code), plane.backend.workspaces[workspace]
+    plane.assets.of(place).put("codes", name, "1", {"codeUri": "https://mlops.example/prod/code/1"})
+    asset = f"{plane.arm_id(place)}/codes/{name}/versions/1"
+    azure = BatchEndpoints(clients, workspace, lambda: asset, plane.clock.sleep, **options)
+    return AzureEndpoints(
+        stored, azure, plane.backend, workspace, now=plane.clock.now, code=lambda: code
+    )

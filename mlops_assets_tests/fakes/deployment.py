@@ -44,6 +44,9 @@ class FakeEndpoints:
     def differences(self):
         return ()
 
+    def outdated(self):
+        return ()
+
     def swap(self, expected, wanted):
         plant = expected.plant_id
         if wanted.plant_id != plant or wanted.generation != expected.generation + 1:

@@ -34,6 +34,10 @@ def test_a_drill_runs_now_and_is_shown_again(demo_home):
     assert mlops(demo_home, "drill", "--last") == found
 
 
+def test_models_that_this_process_applies_have_nothing_to_renew(demo_home):
+    assert mlops(demo_home, "renew") == {"circuits": []}
+
+
 def test_a_broken_way_back_fails_the_drill_by_name(demo_home):
     live = demo_home / "workspaces" / "prod" / "endpoints" / "P001" / "live.json"
     live.write_bytes(live.read_bytes().replace(b"C001", b"C00X"))

@@ -2,7 +2,8 @@
 
 A code asset is two blobs: the package as one archive, and the script by which a deployment finds
 it. The archive is the same for the same sources, its digest is the asset's name, and jobs put it on
-their path: what their environment holds of us, if anything, does not count.
+their path: what their environment holds of us, if anything, does not count. What lies there already
+is read and compared before anything is told to run it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from azure.ai.ml.entities._assets._artifacts.code import Code
 
 import mlops_assets
 from mlops_assets.adapters.azure.client import explained
+from mlops_assets.domain.errors import RefusedError
 from mlops_assets.domain.identifiers import digest_of_files
 
 if TYPE_CHECKING:
@@ -55,6 +57,16 @@ def code_files() -> dict[str, bytes]:
     return {ARCHIVE: target.getvalue(), SCORING_SCRIPT: _SCRIPT.encode()}
 
 
+def code_digest() -> str:
+    """Return what tells the code of this version from any other; the name of its asset ends so."""
+    return digest_of_files(code_files())[:16]
+
+
+def asset_name(digest: str) -> str:
+    """The name of a code asset."""
+    return f"mlops-assets-{digest}"
+
+
 class CodeAsset:
     """The asset in one workspace, made when it is first wanted.
 
@@ -78,16 +90,27 @@ class CodeAsset:
             return self._id
 
     def _registered(self) -> str:
-        files = code_files()
-        digest = digest_of_files(files)[:16]
+        files, digest = code_files(), code_digest()
         for name, data in sorted(files.items()):
-            self._blobs.put_if_absent(f"{digest}/{name}", data)
+            path = f"{digest}/{name}"
+            if not self._blobs.put_if_absent(path, data) and self._blobs.get(path) != data:
+                raise _strange(self._blobs.where(path), "is not the code of this version")
+        # A file beside them would be on the path of every job, before what it is called like.
+        for blob in self._blobs.list(f"{digest}/"):
+            if blob.name.removeprefix(f"{digest}/") not in files:
+                raise _strange(self._blobs.where(blob.name), "is no part of the code")
         blobs, address = self._blobs, self._clients.backend.blob_url
         code = Code(
-            name=f"mlops-assets-{digest}",
+            name=asset_name(digest),
             version="1",
             path=f"{address}/{blobs.container}/{blobs.path(digest)}",
         )
         with explained(f"registering code {code.name} in workspace {self._workspace}"):
             operations = self._clients.workspace(self._workspace)._code  # noqa: SLF001 - has no other
             return str(operations.create_or_update(code).id)
+
+
+def _strange(where: str, why: str) -> RefusedError:
+    return RefusedError(
+        "E_CODE", f"{where}: {why}, and jobs would run it; find out who wrote it, then remove it"
+    )

@@ -7,6 +7,9 @@ rollback mostly finds its deployment ready. The test workspace has one of each c
 settings say so, one deployment serves a whole plant: it brings the environment, reads the models by
 the digests of each request, and no release changes it.
 
+A deployment keeps the code that it was made with. One of another version than ours serves on, is
+told of by `outdated`, and is made anew, in the idle place, by whoever prepares it again.
+
 What a deployment serves is told by its tags, model, environment and state in Azure itself; nothing
 of ours repeats it, so nothing of ours can be wrong about it.
 """
@@ -19,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.azure.code import code_digest
+from mlops_assets.adapters.azure.lease import check_from_elsewhere
 from mlops_assets.adapters.azure.names import endpoint_name
 from mlops_assets.adapters.azure.serving import Serving, ours, told
 from mlops_assets.domain.errors import MlopsError, RefusedError
@@ -41,6 +46,11 @@ _LOG = logging.getLogger(__name__)
 # Updates at once over all plants: 200 of two minutes each end within ten.
 AT_ONCE = 40
 _LOOKED_SECONDS = 60.0
+# What is live and was lost is put back beside what somebody waits for, and not waited for longer
+# than an update may take: a neighbour that is stuck must not hold up a rollback.
+LOST_PATIENCE_SECONDS = 150.0
+# How often an endpoint is told one and the same thing that it does not show then.
+_TOLD_AT_MOST = 2
 # What one circuit takes of the region's deployments, here and in the other serving workspace.
 SHARES: Mapping[str, Shares] = {
     "test": Shares(here=1, elsewhere=2, sharing=1),
@@ -59,6 +69,7 @@ class AzureEndpoints:
         workspace: test or prod.
         now: the time that deployments are tagged with.
         monotonic: seconds that only rise.
+        code: the digest of the code that deployments are given.
     """
 
     stored: TreeEndpoints
@@ -67,6 +78,7 @@ class AzureEndpoints:
     workspace: Literal["test", "prod"]
     now: Callable[[], datetime]
     monotonic: Callable[[], float] = time.monotonic
+    code: Callable[[], str] = code_digest
     _looked: dict[str, tuple[float, dict[str, Served]]] = field(default_factory=dict)
 
     def live(self, plant_id: str) -> LiveManifest:
@@ -102,7 +114,10 @@ class AzureEndpoints:
         )
 
     def prepare(self, deployments: Sequence[Deployment]) -> Mapping[str, str]:
-        """Fill an idle deployment for each; what is live of their plants is made good besides.
+        """Fill an idle deployment for each that is not served yet, or not by this version's code.
+
+        What is live of their plants and was lost is put back besides, as far as it can be: only
+        those that are asked for are refused.
 
         Returns:
             The plants that are not ready, each with the sentence that says why.
@@ -115,28 +130,46 @@ class AzureEndpoints:
         if new and (verdict := self.room(new)) is not None and not verdict.passed:
             raise RefusedError("E_QUOTA", f"{self.workspace}: {verdict.reason}")
         broken: dict[str, str] = {}
+        still_ours = check_from_elsewhere()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            opened = {plant: pool.submit(self._open, each) for plant, each in live.items()}
-            wishes: list[tuple[str, Deployment, Wish]] = []
+            wanted = {plant: [d for d in deployments if _of(d, plant)] for plant in live}
+            opened = {
+                plant: pool.submit(self._open, each, wanted[plant]) for plant, each in live.items()
+            }
+            wishes: list[tuple[bool, Deployment, Wish]] = []
             for plant, opening in opened.items():
                 try:
                     found = opening.result()
-                    wanted = [each for each in deployments if each.circuit.plant_id == plant]
-                    wishes += ((plant, *wish) for wish in self._wishes(wanted, live[plant], found))
+                    wishes += self._wishes(wanted[plant], live[plant], found)
                 except MlopsError as error:
                     broken[plant] = str(error)
             filling = [
-                (plant, each.circuit, pool.submit(self.azure.put, self._endpoint(plant), wish))
-                for plant, each, wish in wishes
+                (asked, each, pool.submit(self._fill, each, wish, still_ours, asked=asked))
+                for asked, each, wish in sorted(wishes, key=lambda wish: not wish[0])
             ]
-            for plant, circuit, filled in filling:
+            for asked, each, filled in filling:
                 try:
                     filled.result()
                 except MlopsError as error:
-                    broken.setdefault(plant, f"{circuit} is not ready: {error}")
+                    said = f"{each.circuit} is not ready: {error}"
+                    if asked:
+                        broken.setdefault(each.circuit.plant_id, said)
+                    else:
+                        _LOG.warning("%s; it is live, and nothing serves it", said)
         for plant in live:
             self._looked.pop(plant, None)
         return broken
+
+    def outdated(self) -> Sequence[Deployment]:
+        """What is live and served by the code of another version of the platform than this one."""
+        stale: list[Deployment] = []
+        for plant in self.stored.plants():
+            found = self.azure.deployments(self._endpoint(plant))
+            for each in self.stored.live(plant).live.values():
+                name = self._serving.by(each, found)
+                if name is not None and not self._serving.current(found[name]):
+                    stale.append(each)
+        return stale
 
     def swap(self, expected: LiveManifest, wanted: LiveManifest) -> None:
         """Replace the whole file if it still is ``expected``, else StaleError.
@@ -195,42 +228,61 @@ class AzureEndpoints:
 
     @property
     def _serving(self) -> Serving:
-        return Serving(self.backend, self.workspace)
+        return Serving(self.backend, self.workspace, self.code())
 
     def _endpoint(self, plant_id: str) -> str:
         return endpoint_name(self.backend, self.workspace, plant_id)
 
-    def _open(self, live: LiveManifest) -> dict[str, Served]:
-        """The deployments of a plant's endpoint, with room for what a plant is served by."""
-        endpoint = self._endpoint(live.plant_id)
-        found = self.azure.open(endpoint, {"plant": live.plant_id})
+    def _open(self, live: LiveManifest, wanted: Sequence[Deployment]) -> dict[str, Served]:
+        """The deployments of a plant's endpoint, with room for what a plant is served by.
+
+        None that may be changed for what is wanted is being changed any more.
+        """
+        endpoint, serving = self._endpoint(live.plant_id), self._serving
+        names = {name for each in wanted for name in serving.names(each.circuit)}
+        names |= serving.needed(wanted, ())
+        found = self.azure.open(endpoint, {"plant": live.plant_id}, names)
         if self.backend.serves == "plant" and len(found) >= self.backend.quota.per_endpoint:
-            serving = {self._serving.by(each, found) for each in live.live.values()}
-            for name in sorted(set(found) - serving):
+            busy = {serving.by(each, found) for each in live.live.values()}
+            for name in sorted(set(found) - busy):
                 self.azure.remove(endpoint, name)
             found = self.azure.settled(endpoint)
         return found
 
     def _wishes(
         self, wanted: Sequence[Deployment], live: LiveManifest, found: Mapping[str, Served]
-    ) -> Iterator[tuple[Deployment, Wish]]:
-        """What is to be made or updated so that the wanted and the live ones are served."""
+    ) -> Iterator[tuple[bool, Deployment, Wish]]:
+        """What is to be made or updated so that the wanted and the live ones are served.
+
+        Each comes with whether it is one of those wanted.
+        """
+        serving = self._serving
         coming = {each.circuit for each in wanted}
         # In test the one deployment of a circuit goes over to what is tried next.
         lost = [
             each
             for each in live.live.values()
-            if self.workspace == "prod" or each.circuit not in coming
+            if (self.workspace == "prod" or each.circuit not in coming)
+            and each not in wanted
+            and serving.by(each, found) is None
         ]
         taken: set[str] = set()
-        for deployment in [*lost, *wanted]:
-            if self._serving.by(deployment, found) is not None:
+        for deployment in [*(each for each in wanted if not serving.ready(each, found)), *lost]:
+            name = serving.idle(deployment, live, found, taken)
+            asked = deployment in wanted
+            if name in taken or (not asked and name in found and found[name].moving):
                 continue
-            name = self._serving.idle(deployment, live, found, taken)
-            if name not in taken:
-                taken.add(name)
-                before = self._before(deployment)
-                yield deployment, self._serving.wish(name, deployment, before, self.now())
+            taken.add(name)
+            before = self._before(deployment)
+            yield asked, deployment, serving.wish(name, deployment, before, self.now())
+
+    def _fill(
+        self, deployment: Deployment, wish: Wish, still_ours: Callable[[], None], *, asked: bool
+    ) -> None:
+        """Change one deployment, unless the plant may be another's by now: its turn comes late."""
+        still_ours()
+        endpoint = self._endpoint(deployment.circuit.plant_id)
+        self.azure.put(endpoint, wish, None if asked else LOST_PATIENCE_SECONDS)
 
     def _before(self, deployment: Deployment) -> Deployment | None:
         """The deployment that one replaced."""
@@ -245,11 +297,25 @@ class AzureEndpoints:
     def _announce(self, plant_id: str) -> None:
         """Tag until what was told is still what is live: others may have come in between."""
         endpoint = self._endpoint(plant_id)
-        live = self.stored.live(plant_id)
-        while (there := self.azure.tags(endpoint)) is not None and ours(there) != told(live):
+        telling, times = None, 0
+        while True:
+            live = self.stored.live(plant_id)
+            there = self.azure.tags(endpoint)
+            if there is None or ours(there) == told(live):
+                break
+            times = times + 1 if telling == live else 1
+            if times > _TOLD_AT_MOST:
+                _LOG.warning(
+                    "%s: endpoint %s was tagged with what is live %d times and shows something "
+                    "else; look for a policy that changes tags",
+                    plant_id,
+                    endpoint,
+                    _TOLD_AT_MOST,
+                )
+                break
+            telling = live
             strange = {name: text for name, text in there.items() if name not in ours(there)}
             self.azure.tag(endpoint, strange | told(live))
-            live = self.stored.live(plant_id)
         if there is not None and set(self.azure.deployments(endpoint)) - self._needed(live):
             self._remove_unneeded(plant_id)
 
@@ -282,14 +348,23 @@ class AzureEndpoints:
                 )
         if live.live and tags is not None and ours(tags) != told(live):
             tagged = tags.get("generation", "none")
+            shows = (
+                f"tagged with generation {tagged}"
+                if tagged != str(live.generation)
+                else "tagged with something else besides"
+            )
             yield (
                 f"{plant_id}: generation {live.generation} is live, but endpoint {endpoint} is "
-                f"tagged with generation {tagged}"
+                f"{shows}"
             )
 
 
 def _live(live: Mapping[str, LiveManifest], circuit: CircuitKey) -> bool:
     return live[circuit.plant_id].of(circuit) is not None
+
+
+def _of(deployment: Deployment, plant_id: str) -> bool:
+    return deployment.circuit.plant_id == plant_id
 
 
 def _plants(deployments: Sequence[Deployment]) -> list[str]:

@@ -20,7 +20,7 @@ from azure.storage.blob import BlobLeaseClient
 from mlops_assets.domain.errors import StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SECONDS = 30
 _RENEWED_EVERY = SECONDS / 3
@@ -107,3 +107,14 @@ def check_leases() -> None:
     """Refuse to write under a lease of this thread that may have ended."""
     for lease in _here.__dict__.get("leases", ()):
         lease.check()
+
+
+def check_from_elsewhere() -> Callable[[], None]:
+    """Return `check_leases` of this thread, for the threads that work on its behalf."""
+    leases = tuple(_here.__dict__.get("leases", ()))
+
+    def check() -> None:
+        for lease in leases:
+            lease.check()
+
+    return check

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 
+# How the names of deployments begin that serve a whole plant.
+BUNDLES = "plant-"
 MODEL = "sensor_model"
 TRAINING_DATA = "sensor_training_data"
 # What an id may lend to a name that ends with its digest: prefix and digest fill the rest.
@@ -55,13 +57,13 @@ def deployment_name(circuit: CircuitKey, slot: Slot) -> str:
     return f"circuit-{_readable(circuit.circuit_id)}-{_digest(circuit.circuit_id)}-{slot}"
 
 
-def bundle_name(environment_digest: str) -> str:
-    """The deployment that serves a whole plant in one environment.
+def bundle_name(environment_digest: str, runs: str) -> str:
+    """The deployment that serves a whole plant in one environment; ``runs`` tells its code.
 
-    >>> bundle_name("0e2a3f21" + 56 * "0")
-    'plant-0e2a3f21'
+    >>> bundle_name("0e2a3f21" + 56 * "0", "5d41402abc4b2a76")
+    'plant-0e2a3f21-5d41402a'
     """
-    return f"plant-{environment_digest[:_DIGEST]}"
+    return f"{BUNDLES}{environment_digest[:_DIGEST]}-{runs[:_DIGEST]}"
 
 
 def model_name(circuit: CircuitKey) -> str:

@@ -36,3 +36,7 @@ class LocalEndpoints(TreeEndpoints):
     def differences(self) -> Sequence[str]:
         """The live manifest is all that serves."""
         return ()
+
+    def outdated(self) -> Sequence[Deployment]:
+        """Models are applied by the code that runs."""
+        return ()

@@ -119,6 +119,7 @@ def test_a_deployment_is_tagged_with_what_it_is_and_what_it_replaced(azure):
         "environment_version": "forecasting:1.0.0",
         "environment_digest": "e" * 64,
         "data_version": "2024-06-14",
+        "code_digest": "0123456789abcdef",
         "previous_release": first,
         "previous_model_version": "1",
         "previous_environment_version": "forecasting:1.0.0",
@@ -297,10 +298,12 @@ def test_one_deployment_serves_any_number_of_circuits_and_a_release_updates_none
         azure = OnAzure(plane, circuits)
         azure.release(*circuits, version=1)
         azure.release(*circuits[:30], version=2)
-        assert azure.updates() == azure.names() == ["plant-eeeeeeee"]
+        (name,) = azure.names()
+        assert azure.updates() == [name]
+        assert name.startswith("plant-eeeeeeee-")
         live = azure.stored.live("P1")
         places = {azure.endpoints.served_by(each) for each in live.live.values()}
-        assert {name for _, name in places} == {"plant-eeeeeeee"}
+        assert {on for _, on in places} == {name}
         variables = plane.endpoints.deployments[places.pop()]["properties"]["environmentVariables"]
         assert variables == {"MLOPS_SERVES": "plant"}
         assert azure.endpoints.differences() == []
@@ -316,7 +319,8 @@ def test_a_full_plant_goes_over_to_one_deployment_while_it_serves():
         azure.endpoints.backend = a_backend(serves="plant")
         assert len(azure.served(*circuits)) == 1
         azure.release(circuits[0], version=3)
-        assert azure.names() == ["plant-eeeeeeee"]
+        (name,) = azure.names()
+        assert name.startswith("plant-eeeeeeee-")
         assert azure.endpoints.differences() == []
 
 

@@ -73,7 +73,7 @@ def test_two_plants_or_circuits_never_share_a_name(names):
     deployments = {deployment_name(CircuitKey("P1", n), s) for n in names for s in SLOTS}
     assert len(endpoints) == len(names)
     assert len(deployments) == 2 * len(names)
-    assert not deployments & {bundle_name(name * 64) for name in "0123456789abcdef"}
+    assert not deployments & {bundle_name(name * 64, name * 16) for name in "0123456789abcdef"}
 
 
 @given(st.lists(st.tuples(ids | close, ids | close), min_size=2, max_size=30, unique=True))

@@ -96,6 +96,8 @@ def seeded(plane, circuits):
                 "properties": {
                     "model": {"assetId": wish.model, "referenceType": "Id"},
                     "environmentId": wish.environment,
+                    "codeConfiguration": {"codeId": azure.endpoints.azure._code()},
+                    "environmentVariables": dict(wish.variables),
                     "outputAction": "SummaryOnly",
                     "provisioningState": "Succeeded",
                 },
