@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quality import days_of
+from mlops_assets.flows import quality
 from mlops_assets.flows.quality import pooled_skill, score, score_days
 from mlops_assets_tests.fakes.deployment import a_serving
 from mlops_assets_tests.fakes.forecast import FORECASTING
@@ -125,6 +126,18 @@ def test_only_the_named_circuits_are_scored(production):
         arrive(production, circuit)
     assert set(scored(production, circuits=[C2])) == {C2}
     assert {day.circuit for day in stored(production)} == {C2}
+
+
+def test_a_fleet_is_scored_alike_some_circuits_at_a_time(production, monkeypatch):
+    for circuit, add in ((C2, 4.0), (C1, 3.0), (CircuitKey("P0", "C9"), 5.0)):
+        production.serve(circuit, add=add)
+        arrive(production, circuit)
+    production.predict()
+    rows = production.lake.predictions.read()
+    together = quality.days_scored(production.lake, rows)
+    assert [day.mae for day in together] == [5.0, 3.0, 4.0]
+    monkeypatch.setattr(quality, "_TOGETHER", 1)
+    assert quality.days_scored(production.lake, rows) == together
 
 
 def test_a_registry_that_cannot_say_leaves_no_opinion(production):
