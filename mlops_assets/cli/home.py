@@ -103,7 +103,10 @@ def doctor(session: Session) -> None:
     except MlopsError as error:
         if not findings:
             raise
-        findings += (Verdict("home", passed=False, reason=str(error)),)
+        # Asked before there is a home, so that what would stop `init` is known before it.
+        begun = session.settings.layout.begun()
+        says = str(error) if begun else "none yet: `mlops init` is next"
+        findings += (Verdict("home", passed=not begun, reason=says),)
     else:
         findings += examine(session.settings, platform, now=session.now())
     rows = [{"check": one.gate, "ok": one.passed, "says": one.reason} for one in findings]

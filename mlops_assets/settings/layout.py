@@ -221,6 +221,10 @@ class HomeLayout:
             return "demo"
         raise HomeError(f"{self.home_file}: kind is {kind!r}, neither init nor demo")
 
+    def begun(self) -> bool:
+        """Whether somebody made a home here, or began to."""
+        return self.home_file.exists() or self.intent_file.exists()
+
     def home_format(self) -> int:
         """Return the home's format, which may be another than ours."""
         home_format = self._description().get("format")
@@ -244,6 +248,8 @@ class HomeLayout:
     def _absence(self) -> str:
         if self.intent_file.exists():
             return f"{self.root}: `mlops init` was interrupted here: run the same command again"
+        if (self.root / "settings.yml").is_file():
+            return f"{self.root} is not a home yet: `mlops init` makes it, as docs/azure.md shows"
         return (
             f"{self.root} is not a home: make one with `mlops demo` or `mlops init --readings FILE`"
         )

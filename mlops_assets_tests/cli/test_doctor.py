@@ -12,6 +12,8 @@ import yaml
 from click.testing import CliRunner
 
 from mlops_assets.cli import main
+from mlops_assets.domain.errors import HomeError
+from mlops_assets.settings import HomeLayout
 from mlops_assets.settings.azure import ROLES, Cloud, DevOps, Monitor
 from mlops_assets_tests.control_plane import ControlPlane
 from mlops_assets_tests.control_plane.certificate import written
@@ -77,14 +79,27 @@ def clinic(tmp_path, storage_account):
     plane.close()
 
 
-def test_before_a_home_is_made_azure_is_well_and_what_is_missing_is_the_home(clinic):
+def test_before_a_home_is_made_nothing_is_wrong_and_what_comes_next_is_told(clinic):
     done, rows = clinic.doctor()
-    assert done.exit_code == 1
-    bad = {name: row["says"] for name, row in rows.items() if not row["ok"]}
-    assert set(bad) == {"home"}
-    assert "mlops init" in bad["home"]
+    assert done.exit_code == 0
+    assert [name for name, row in rows.items() if not row["ok"]] == []
+    assert rows["home"]["says"] == "none yet: `mlops init` is next"
     assert rows["azure: identities"]["says"] == "5 identities"
     assert rows["quota"]["says"] == "0 circuits, 166 fit the region"
+
+
+def test_a_home_that_was_begun_and_cannot_be_opened_is_wrong(clinic):
+    (clinic.folder / "init.json").write_text("{}")
+    done, rows = clinic.doctor()
+    assert done.exit_code == 1
+    assert [name for name, row in rows.items() if not row["ok"]] == ["home"]
+    assert "`mlops init` was interrupted here" in rows["home"]["says"]
+
+
+def test_a_command_before_there_is_a_home_on_azure_is_told_the_one_that_makes_it(tmp_path):
+    (tmp_path / "settings.yml").touch()
+    with pytest.raises(HomeError, match="not a home yet: `mlops init` makes it"):
+        HomeLayout(tmp_path).kind()
 
 
 def test_a_host_that_lacks_an_identity_of_the_settings_is_told_which(clinic):

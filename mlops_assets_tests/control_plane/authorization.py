@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from mlops_assets_tests.control_plane.plane import ControlPlane
     from mlops_assets_tests.control_plane.wire import Request
 
-_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_STORAGE = "Microsoft.Storage/storageAccounts"
+_BLOBS = f"{_STORAGE}/blobServices/containers/blobs"
+_IMAGES = "Microsoft.ContainerRegistry/registries"
 _ML = "Microsoft.MachineLearningServices"
 # As far as the platform asks for them: Azure's own roles, by their published identifiers.
 BUILT_IN: dict[str, dict[str, list[str]]] = {
@@ -30,6 +32,22 @@ BUILT_IN: dict[str, dict[str, list[str]]] = {
         "actions": [f"{_ML}/registries/read", f"{_ML}/registries/assets/*"]
     },
     "3913510d-42f4-4e42-8a64-420c390055eb": {"dataActions": ["Microsoft.Insights/Telemetry/Write"]},
+    "974c5e8b-45b9-4653-ba55-5f855dd0fb88": {
+        "dataActions": [
+            f"{_STORAGE}/queueServices/queues/messages/{one}"
+            for one in ("delete", "read", "write", "process/action")
+        ]
+    },
+    "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": {
+        "dataActions": [
+            f"{_STORAGE}/tableServices/tables/entities/{one}"
+            for one in ("delete", "read", "write", "add/action", "update/action")
+        ]
+    },
+    "7f951dda-4ed3-4680-a7ca-43fe172d538d": {"actions": [f"{_IMAGES}/pull/read"]},
+    "8311e382-0749-4cb8-b61a-304f252e45ec": {
+        "actions": [f"{_IMAGES}/pull/read", f"{_IMAGES}/push/write"]
+    },
 }
 
 
