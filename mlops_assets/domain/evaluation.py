@@ -46,8 +46,9 @@ class Metrics:
 class Backtest:
     """Rolling-origin forecasts: arrays of shape (origins, steps), NaN where no actual exists.
 
-    ``forecast`` is the chosen model's, ``floor`` the seasonal naive's. ``incumbent`` is NaN at
-    origins that it was trained on, where enough others remain.
+    ``forecast`` is at each origin that of the rival which the errors known there would have chosen,
+    ``floor`` the seasonal naive's. ``incumbent`` is NaN at origins that it was trained on, where
+    enough others remain.
     """
 
     origins: Sequence[datetime]

@@ -97,8 +97,8 @@ class CandidateScore:
 class FitResult:
     """A fitted model with its proof. Everything but ``seconds`` repeats on the same job.
 
-    ``warm_start`` is the job's where the model was made from it, ``learned`` what the next training
-    may begin from.
+    ``warm_start`` is the job's where the training began from it, ``learned`` what the next one may
+    begin from. ``candidates`` are scored on all origins, with the winner known.
     """
 
     circuit: CircuitKey

@@ -81,6 +81,11 @@ class Origins:
         kept = tuple(moment for moment, known in zip(moments, scored, strict=True) if known)
         return cls(series, kept, actual[scored])
 
+    def over_at(self, now: datetime) -> np.ndarray:
+        """Whether every step of each origin is over at a moment: only then are its errors known."""
+        length = self.actual.shape[1] * self.series.step
+        return np.array([moment + length <= now for moment in self.moments], dtype=bool)
+
     def histories(self) -> Sequence[History]:
         """What is known at each origin."""
         return tuple(History(self.series, moment) for moment in self.moments)

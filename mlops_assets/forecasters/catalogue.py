@@ -162,7 +162,7 @@ _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
     ("mstl_ets", 2, MstlSettings),
     ("ridge", 1, RidgeSettings),
     ("median", 2, MedianSettings),
-    ("weighted", 3, WeightedSettings),
+    ("weighted", 4, WeightedSettings),
 )
 # Raise with any change of what `auto` tries or of how it chooses.
 _AUTO_VERSION = 5

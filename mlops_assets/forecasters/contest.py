@@ -91,11 +91,7 @@ class _Running:
         self.seconds = dict.fromkeys(self.labels, 0.0)
         self.log: list[str] = []
         self.left: dict[str, datetime] = {}
-        length = steps * origins.series.step
-        self.over = [
-            np.array([moment + length <= now for moment in origins.moments], dtype=bool)
-            for now in (*origins.moments, origins.series.end)
-        ]
+        self.over = [origins.over_at(now) for now in (*origins.moments, origins.series.end)]
 
     def run(self, windows: Sequence[Window], first: int, end: int) -> None:
         """Apply whoever is in at the origins ``first`` to ``end``."""
@@ -108,8 +104,12 @@ class _Running:
                 try:
                     self.said[number, row] = windows[row].forecast_by(model, steps)
                 except ModelError as error:
-                    self.inside[number] = False
-                    self.log.append(f"candidate {label}: left out, {error}")
+                    # What it said before stands: nobody knew there that it would fail.
+                    self.inside[number, row:] = False
+                    self.log.append(
+                        f"candidate {label}: left out from "
+                        f"{self.origins.moments[row]:%Y-%m-%d %H:%M} on, {error}"
+                    )
             self.seconds[label] += time.perf_counter() - began
 
     def halve(self, end: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mlops_assets.domain.errors import ModelError
 from mlops_assets.forecasters.catalogue import WeightedSettings, settings_of
+from mlops_assets.forecasters.choice import FEWEST_OVER, mean_error, speakers
 from mlops_assets.forecasters.contest import contest
 from mlops_assets.forecasters.fitted import Fitted
 from mlops_assets.forecasters.method import fit_members, fit_method
@@ -54,7 +55,9 @@ class Rival:
 class Rivals:
     """The candidates of one job at its origins; lines about them go to ``log``.
 
-    ``floor`` holds the seasonal naive's forecasts, ``members`` those of a weighted mean.
+    ``floor`` holds the seasonal naive's forecasts, ``members`` those of a weighted mean, ``proof``
+    those that prove the choice: at each origin of whoever would have been chosen there.
+    ``warm_start`` is what they began from.
     """
 
     def __init__(
@@ -66,12 +69,9 @@ class Rivals:
         self.log = log
         self.members: list[Rival] = []
         self.floor = self.applied(SeasonalNaive(_DAY // job.spec.step))
+        self.proof = self.floor
+        self.warm_start: WarmStart | None = None
         self._known: Known | None = None
-
-    @property
-    def warm_start(self) -> WarmStart | None:
-        """What the rivals began from in the end."""
-        return self.job.warm_start if self._known else None
 
     def variants(self, rival: Rival) -> Mapping[str, str]:
         """The variants, by label, that a model of this rival has: those that were backtested."""
@@ -82,14 +82,43 @@ class Rivals:
         warm_start = self.job.warm_start
         self._known = known_before(warm_start, self.job.spec, self.origins.moments, self.log)
         rivals = list(self._rivals(labels))
+        self.proof = self._proved(rivals)
         if warm_start is None or self._known is None:
             return rivals
-        why = drifted(self._ratio(rivals), warm_start)
+        self.warm_start = warm_start
+        row, why = self._drifted(rivals, warm_start)
         if why is None:
             return rivals
         self.log.append(f"warm start: {why}; everything is tried again")
         self._known, self.members = None, []
-        return list(self._rivals(labels))
+        rivals = list(self._rivals(labels))
+        # Origins before spoke from the warm start, for nobody knew there what it would come to.
+        self.proof = np.concatenate([self.proof[:row], self._proved(rivals)[row:]])
+        return rivals
+
+    def _proved(self, rivals: Sequence[Rival]) -> np.ndarray:
+        """Return what is said at each origin by the rival that would have been chosen there."""
+        if not rivals or not self.windows:
+            return self.floor
+        said = [rival.forecast for rival in rivals]
+        spoke = speakers(said, self.origins)
+        return np.stack([said[rival][row] for row, rival in enumerate(spoke.tolist())])
+
+    def _drifted(self, rivals: Sequence[Rival], warm_start: WarmStart) -> tuple[int, str | None]:
+        """Return the first origin at which a full contest is held, and why; no one is, if none.
+
+        At an origin what is over by then decides; the contest before is compared with at the end,
+        because it saw some of these days.
+        """
+        mean = next((rival for rival in rivals if rival.weights), None)
+        rows = len(self.origins.moments)
+        for row, moment in enumerate(self.origins.moments):
+            over = self.origins.over_at(moment)
+            if mean is not None and over.sum() >= FEWEST_OVER:
+                error, floor = (self._error(said, over) for said in (mean.forecast, self.floor))
+                if why := drifted(ratio_of(error, floor)):
+                    return row, f"{why} at {moment:%Y-%m-%d %H:%M}"
+        return rows, drifted(self._ratio(rivals), warm_start)
 
     def learned(self, rivals: Sequence[Rival]) -> Learned | None:
         """Return what the next `auto` may begin from."""
@@ -102,7 +131,7 @@ class Rivals:
             variants=mean.variants,
             left=mean.left,
             ratio=self._ratio(rivals),
-            before=self.warm_start,
+            before=self.warm_start if self._known else None,
         )
 
     def applied(self, model: Method | Fitted) -> np.ndarray:
@@ -123,8 +152,10 @@ class Rivals:
 
     def mae(self, rival: Rival) -> float:
         """Return the mean absolute error over all origins, infinite where none is known."""
-        error = np.abs(self.origins.actual - rival.forecast)
-        return float(np.nanmean(error)) if not np.isnan(error).all() else math.inf
+        return self._error(rival.forecast, np.ones(len(self.origins.moments), dtype=bool))
+
+    def _error(self, forecast: np.ndarray, over: np.ndarray) -> float:
+        return mean_error(np.abs(self.origins.actual - forecast)[over])
 
     def _ratio(self, rivals: Sequence[Rival]) -> float:
         """Return the weighted mean's error over the floor's, NaN where there is none."""

@@ -137,11 +137,10 @@ class _Training:
         rivals = self.rivals.compete(labels)
         chosen, model = self._chosen(rivals, labels)
         incumbent = self._incumbent()
-        backtest = Backtest(
-            self.origins.moments, self.origins.actual, chosen.forecast, floor, incumbent
-        )
+        proof = self.rivals.proof
+        backtest = Backtest(self.origins.moments, self.origins.actual, proof, floor, incumbent)
         files = dump(model)
-        results = self._metrics(chosen.forecast)
+        results = self._metrics(proof)
         self.log.append(
             f"intervals: conformal, {len(self.histories)} origins"
             + (", approximate" if model.approximate else "")
@@ -210,7 +209,10 @@ class _Training:
         return list(shown.values())
 
     def _best(self, rivals: Sequence[Rival], labels: Sequence[str]) -> Rival:
-        """Return the lowest MAE; the floor, tried first, wins ties."""
+        """Return the lowest MAE over all origins; the floor, tried first, wins ties.
+
+        Chosen by every origin, it is proved by none of its own forecasts there: `Rivals.proof` is.
+        """
         if self.windows:
             return min(rivals, key=self.rivals.mae)
         # Nothing was measured: take what was made for the fewest readings.
@@ -307,6 +309,7 @@ class _Training:
         )
 
     def _widths(self, chosen: Rival, window: Window) -> Widths:
+        """Return the widths of the chosen one's own errors."""
         errors = np.abs(self.origins.actual - chosen.forecast)
         if not np.isnan(errors).all():
             return conformal_widths(errors)

@@ -6,8 +6,8 @@ home, where both were known before its own first origin: nothing that an origin 
 chosen anything. All parameters, weights, widths and figures are its own.
 
 The way back is a full contest: for another question, for a contest too long ago, for a first origin
-before the contest's, and as soon as the warm mean does worse against the floor than the contest's
-did.
+before the contest's, from the origin on at which the warm mean is known to lose to the floor, and
+for the final model where it does worse against the floor than the contest's did.
 """
 
 from __future__ import annotations
@@ -67,13 +67,12 @@ def known_before(
     return Known(variants=learned.variants, left=left)
 
 
-def drifted(ratio: float, warm_start: WarmStart) -> str | None:
+def drifted(ratio: float, warm_start: WarmStart | None = None) -> str | None:
     """Say why a warm mean with this error over the floor's is not good enough, if so."""
-    before = warm_start.learned.ratio
     if not ratio <= 1:
         return f"error {ratio:.3f} of the floor's"
-    if ratio > (1 + MARGIN) * before:
-        return f"error {ratio:.3f} of the floor's, {before:.3f} in the contest"
+    if warm_start is not None and ratio > (1 + MARGIN) * warm_start.learned.ratio:
+        return f"error {ratio:.3f} of the floor's, {warm_start.learned.ratio:.3f} in the contest"
     return None
 
 
@@ -85,10 +84,12 @@ def learned_from(
     left: Mapping[str, datetime],
     ratio: float,
     before: WarmStart | None,
-) -> Learned | None:
-    """Return what the next training may begin from; a mean below the floor hands on nothing.
+) -> Learned:
+    """Return what the next training may begin from.
 
-    A warm training passes on what it began from, with whom it sent home itself.
+    A warm training passes on what it began from, with whom it sent home itself. A mean that lost to
+    the floor hands on its variants too: its errors are those of days on which the next training is
+    judged, and may not say how that begins.
     """
     if before is not None:
         contest = before.learned
@@ -99,8 +100,7 @@ def learned_from(
             left={**left, **contest.left},
             ratio=contest.ratio,
         )
-    if not ratio <= 1:
-        return None
+    ratio = ratio if math.isfinite(ratio) else 1.0
     return Learned(question=question(spec), since=first, variants=variants, left=left, ratio=ratio)
 
 

@@ -137,14 +137,18 @@ def test_errors_at_later_origins_change_no_earlier_forecast(arena):
     assert (after[-3:] != before[-3:]).any()
 
 
-def test_who_fails_at_one_origin_is_left_out_of_all(arena):
-    series, origins, windows, start = arena
+def test_who_fails_at_an_origin_is_left_out_from_there_on_and_has_spoken_before(arena):
+    series, origins, _, _ = arena
     fails = (origins.moments[9] - series.start) // series.step
-    members = members_of(arena, steady=0.2) | {"brittle": Off(series.values, start, 0.01, fails)}
-    result = contest(members, windows, origins, STEPS)
+    members = members_of(arena, steady=0.2)
+    sound = run(arena, members | members_of(arena, brittle=0.01))
+    result = run(arena, members | {"brittle": Off(series.values, arena[3], 0.01, fails)})
     assert set(result.weights) == {"steady"}
-    np.testing.assert_allclose(result.forecast, origins.actual * 1.2)
-    assert result.log == ("candidate brittle: left out, cannot go on",)
+    np.testing.assert_array_equal(result.forecast[:9], sound.forecast[:9])
+    assert (result.forecast[:9] != origins.actual[:9] * 1.2).any()
+    np.testing.assert_allclose(result.forecast[9:], origins.actual[9:] * 1.2)
+    when = f"{origins.moments[9]:%Y-%m-%d %H:%M}"
+    assert result.log == (f"candidate brittle: left out from {when} on, cannot go on",)
 
 
 def test_where_none_is_left_it_says_so(arena):

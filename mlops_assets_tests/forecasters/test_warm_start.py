@@ -142,7 +142,6 @@ def test_what_it_began_from_is_all_that_is_needed_to_train_it_again(values, old,
         ({"question": "another"}, "it was asked something else"),
         ({"since": timedelta(days=LATER + 1)}, "after the first origin"),
         ({"since": timedelta(days=LATER) - HOLDS - timedelta(days=1)}, "over 56 days before"),
-        ({"ratio": 0.01}, "everything is tried again"),
     ],
 )
 def test_where_it_may_not_hold_a_full_contest_gives_the_same_bytes_as_without(
@@ -158,12 +157,17 @@ def test_where_it_may_not_hold_a_full_contest_gives_the_same_bytes_as_without(
     assert result.learned == cold.learned
 
 
-def test_it_holds_until_the_error_against_the_floor_has_grown_by_the_margin(values, old, new):
+def test_it_holds_until_the_error_against_the_floor_has_grown_by_the_margin(values, old, new, cold):
+    """Beyond it the model is a full contest's; its proof is still that of what was known."""
     ratio = new.metrics.mae / new.floor.mae
     for share, kept in ((1.001, True), (0.999, False)):
         before = replace(old.learned, ratio=ratio / (1 + MARGIN) * share)
         result = fit(values, WarmStart(model=DIGEST, learned=before))
-        assert (result.warm_start is not None) == kept
+        assert any("everything is tried again" in line for line in result.log) != kept
+        assert result.files == (new if kept else cold).files
+        assert result.learned == (before if kept else cold.learned)
+        assert result.warm_start.learned == before
+        np.testing.assert_array_equal(result.backtest.forecast, new.backtest.forecast)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +179,44 @@ def test_another_question_begins_from_nothing(values, old, spec):
     assert result.files == fit(values, **spec).files
 
 
-def test_a_mean_that_loses_to_the_floor_hands_on_nothing():
+def repeated(values, days):
+    """The same values whose last days repeat the one before them, fifty times as large."""
+    values = values.copy()
+    cut = len(values) - 24 * days
+    values[cut:] = np.resize(values[cut - 24 : cut] * 50, 24 * days)
+    return values
+
+
+def test_a_mean_that_loses_to_the_floor_hands_on_what_it_chose_and_all_is_tried_again(values, old):
+    """What is handed on may not depend on days that the next training is judged on."""
+    lost = fit(repeated(values[: -24 * LATER], 5))
+    assert lost.forecaster == "seasonal_naive"
+    assert lost.learned.ratio > 1
+    assert replace(lost.learned, ratio=old.learned.ratio) == old.learned
+    result = fit(repeated(values, 5 + LATER), warm(lost))
+    assert any("everything is tried again" in line for line in result.log)
+
+
+def test_a_floor_that_never_errs_hands_on_a_ratio_that_json_has():
     hours = np.arange(24 * 60)
     repeating = 100 + np.random.default_rng(2).normal(0, 9, 24)[hours % 24]
-    assert fit(repeating).learned is None
+    assert fit(repeating).learned.ratio == 1
+
+
+def test_a_full_contest_is_held_from_the_origin_on_at_which_the_loss_was_known(values, old):
+    """Origins before keep what the warm mean said there."""
+    readings = repeated(values, 10)
+    result = fit(readings, warm(old))
+    full = fit(readings)
+    began = next(line for line in result.log if "everything is tried again" in line)
+    row = next(
+        number
+        for number, origin in enumerate(result.backtest.origins)
+        if f"{origin:%Y-%m-%d %H:%M}" in began
+    )
+    assert 18 < row < 22
+    assert result.files == full.files
+    np.testing.assert_array_equal(result.backtest.forecast[row:], full.backtest.forecast[row:])
 
 
 def test_who_was_sent_home_before_the_first_origin_stays_there_and_no_one_else(values, old, new):
@@ -194,19 +232,22 @@ def test_who_was_sent_home_before_the_first_origin_stays_there_and_no_one_else(v
     assert result.learned.left == left
 
 
+@pytest.mark.parametrize("end", ["noise", "the floor wins"])
 @pytest.mark.parametrize("features", [(), ("hour_of_day",)])
-def test_nothing_after_an_origin_reaches_its_forecast_through_the_incumbent(values, features):
+def test_nothing_after_an_origin_reaches_its_forecast_through_the_incumbent(values, features, end):
     """The incumbent learned from 21 of the 28 origins; what it hands on did not.
 
     With a feature there are six members, of whom one is sent home just before the first origin.
     """
     changed, after = values.copy(), 24 * 27
-    changed[-after:] += np.random.default_rng(3).normal(0, 9, after)
+    if end == "noise":
+        changed[-after:] += np.random.default_rng(3).normal(0, 9, after)
+    else:
+        changed = repeated(values, 27)
     said, incumbents = [], []
     for readings in (values, changed):
         old = fit(readings[: -24 * LATER], features=features)
-        learned = replace(old.learned, ratio=1.0)
-        new = fit(readings, WarmStart(model=DIGEST, learned=learned), features=features)
+        new = fit(readings, warm(old), features=features)
         assert new.warm_start is not None
         assert any("without" in line for line in new.log) == bool(features)
         incumbents.append(old.files)
