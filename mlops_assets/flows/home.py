@@ -136,7 +136,9 @@ def begin_ledger(
     A repository that anchors another home's ledger is refused: only people can know whether that
     home is gone or was cut off.
     """
-    if not ledger.entries() and repository.anchored():
+    if ledger.entries():
+        return  # of another host, which may write what this one only reads
+    if repository.anchored():
         raise HomeError(
             "this config repository anchors the ledger of another home: restore that home, or, if "
             "it is gone for good, run `git update-ref -d refs/notes/mlops-ledger` in it"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.catalog import load, parse_yaml
-from mlops_assets.domain.errors import DataError, HomeError
+from mlops_assets.domain.errors import DataError, EngineError, HomeError
 from mlops_assets.flows.home import Wish, adopt, initialise
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets.resources.home import shipped_config
@@ -227,6 +227,21 @@ def test_a_repository_that_is_there_is_watched():
     (entry,) = parts.ledger.entries()
     assert entry.data["root_commit"] == head
     assert parts.repository.branches == {}
+
+
+def test_another_host_of_a_home_needs_no_right_to_write_its_ledger(monkeypatch):
+    existing, first, second = FakeConfigRepository(), Parts(), Parts()
+    existing.commit(TEMPLATE, message="Ours", author="e@x.example", branch=None)
+    existing.notes = first.ledger.anchors
+    document = adopt(first.new, INIT, existing, now=NOW)
+
+    def refused():
+        raise EngineError("ledger: 403")
+
+    monkeypatch.setattr(first.ledger, "lock", refused)
+    second.ledger = first.ledger
+    assert adopt(second.new, INIT, existing, now=NOW) == document
+    assert second.place.whole
 
 
 def test_a_repository_that_anchors_another_home_is_refused():
