@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from mlops_assets.adapters.local.config import GitConfigRepository
 from mlops_assets.domain.errors import HomeError
+from mlops_assets.engines import processes
+from mlops_assets.engines.spark.fitting import SparkFittingEngine
 from mlops_assets.ports import Platform
 from mlops_assets.resources import open_platform
-from mlops_assets.settings import WATCHED_REF, Settings
+from mlops_assets.settings import WATCHED_REF, Settings, SparkEngine
 from mlops_assets_tests.catalog.files import FILES
 from mlops_assets_tests.fakes.clock import FakeClock
 
@@ -60,7 +62,8 @@ def test_a_clock_may_be_given(settings):
     assert open_platform(settings, clock).clock is clock
 
 
-def test_the_limits_of_the_policy_are_those_of_every_fit(settings):
+def limited(settings):
+    """A platform whose policy says how many may train, how long, and in how much memory."""
     files = {name: text.encode() for name, text in FILES.items()}
     limits = "training: {max_parallel: 3, timeout_minutes: 7, memory_gigabytes: 2}\n"
     files["release_policy.yml"] += limits.encode()
@@ -70,9 +73,32 @@ def test_the_limits_of_the_policy_are_those_of_every_fit(settings):
     platform = open_platform(settings)
     began = {"root_commit": config.root_commit(), "ref": WATCHED_REF, "kind": "init", "format": 1}
     platform.ledger.append("initialised", "platform", began, platform.clock.now())
+    return platform
+
+
+def test_the_limits_of_the_policy_are_those_of_every_fit(settings, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    platform = limited(settings)
     engine = platform.engine(1)
     assert (engine._timeout, engine._memory) == (420.0, 2 * 1024**3)
     assert engine._slots.limit == platform.slots.limit == 3
+
+
+def test_where_cores_are_fewer_than_the_policy_allows_there_are_as_many_slots(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    platform = limited(settings)
+    engine = platform.engine(3)
+    assert engine.workers == engine._slots.limit == platform.slots.limit == 2
+
+
+def test_on_a_cluster_this_machines_cores_bind_nothing(settings, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    platform = limited(replace(settings, engine=SparkEngine("spark://127.0.0.1:7077")))
+    engine = platform.engine(3)
+    assert isinstance(engine, SparkFittingEngine)
+    assert platform.slots.limit == 3
 
 
 def test_opening_writes_nothing(settings):

@@ -99,7 +99,13 @@ class TrainingSection:
     """How training uses the machine."""
 
     max_parallel: int = field(
-        default=5, metadata=_within("circuits in training at once, over all runs together", 1, 1000)
+        default=5,
+        metadata=_within(
+            "circuits in training at once over all runs and command lines; where no cluster fits, "
+            "never more than the machine has cores",
+            1,
+            1000,
+        ),
     )
     timeout_minutes: int = field(
         default=60,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.domain.identifiers import decimal_text
@@ -27,7 +27,7 @@ class TrainOutcome:
 
     ``unchanged`` has the record of the model that stands for this spec, whether it is up to date or
     held. ``failed`` with ``left_out`` means that a rule about its data left the circuit out, and
-    nothing broke. ``result`` is there only when the model was fitted now.
+    nothing broke.
     """
 
     circuit: CircuitKey
@@ -37,10 +37,14 @@ class TrainOutcome:
     held: bool = False
     data: TrainingData | None = None
     record: ModelRecord | None = None
-    result: FitResult | None = None
     proof: Mapping[str, Any] = field(default_factory=dict)
     data_verdicts: tuple[Verdict, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+
+    def figures(self) -> TrainOutcome:
+        """Return it without its backtest."""
+        proof = {name: value for name, value in self.proof.items() if name != "backtest"}
+        return replace(self, proof=proof)
 
     @property
     def metrics(self) -> Metrics | None:
@@ -60,7 +64,10 @@ class TrainOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """One training, by circuit in order; ``release`` is the one that was cut of it."""
+    """One training, by circuit in order; ``release`` is the one that was cut of it.
+
+    It holds figures alone, so that it stays small for any fleet: a backtest is in the stored proof.
+    """
 
     outcomes: Mapping[CircuitKey, TrainOutcome]
     release: str | None = None

@@ -83,6 +83,7 @@ class ProcessEngine:
     def fit(self, jobs: Sequence[FitJob]) -> Iterator[tuple[CircuitKey, FitResult | str]]:
         """Yield each circuit's result, or why it failed, as they finish; the largest go first."""
         waiting = deque(largest_first(jobs))
+        del jobs  # a job and its series go when its fit is done
         crew: list[_Worker] = []
         try:
             while waiting or crew:

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -66,10 +66,19 @@ def work(connection: Connection[Any, Any]) -> None:
             job = connection.recv()
         except EOFError:
             return
-        with assignment.slots.take():
-            connection.send(Started())
-            outcome = _fit(assignment.fit_function, job)
-        connection.send(Answer(outcome))
+        connection.send(Answer(_fit_in_a_slot(assignment, job, connection)))
+
+
+def _fit_in_a_slot(
+    assignment: Assignment, job: object, connection: Connection[Any, Any]
+) -> FitResult | str:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(assignment.slots.take())
+        except Exception as error:  # noqa: BLE001 whoever waits for the answer is told why
+            return f"could not take a training slot: {_sentence(error)}; train it again"
+        connection.send(Started())
+        return _fit(assignment.fit_function, job)
 
 
 def _warm_up(fit_function: str) -> None:

@@ -54,7 +54,7 @@ def train(
     """
     outcomes: dict[CircuitKey, TrainOutcome] = {}
     for outcome in _outcomes(platform, config, sorted(set(circuits)), now, progress):
-        outcomes[outcome.circuit] = outcome
+        outcomes[outcome.circuit] = outcome.figures()
         if on_result is not None:
             on_result(outcome)
     return TrainReport(outcomes=dict(sorted(outcomes.items())))
@@ -144,7 +144,6 @@ class _Prepared:
     environment: Environment
     data: TrainingData
     data_verdicts: tuple[Verdict, ...]
-    job: FitJob
 
 
 def _outcomes(
@@ -173,21 +172,24 @@ def _outcomes(
         reader=training_data.Reader(platform.lake, known),
     )
     prepared: dict[CircuitKey, _Prepared] = {}
+    jobs: list[FitJob] = []
     if progress is not None:
         progress.begin("training data", len(keys))
     for key in keys:
         outcome = _prepare(training, key)
         if progress is not None:
             progress.advance(str(key))
-        if isinstance(outcome, _Prepared):
-            prepared[key] = outcome
-        else:
+        if isinstance(outcome, TrainOutcome):
             yield outcome
+        else:
+            prepared[key], job = outcome
+            jobs.append(job)
+    training.reader.forget()
     if prepared:
-        yield from _fit_all(training, prepared)
+        yield from _fit_all(training, prepared, jobs)
 
 
-def _prepare(training: _Training, key: CircuitKey) -> _Prepared | TrainOutcome:
+def _prepare(training: _Training, key: CircuitKey) -> tuple[_Prepared, FitJob] | TrainOutcome:
     """Return what is to be fitted, or why nothing is."""
     if key not in training.config.circuits:
         return _failed(key, f"{key}: config has no such circuit; add it to plants_circuits.yml")
@@ -208,7 +210,7 @@ def _prepare(training: _Training, key: CircuitKey) -> _Prepared | TrainOutcome:
 
 def _prepare_known(
     training: _Training, circuit: Circuit, environment: Environment
-) -> _Prepared | TrainOutcome:
+) -> tuple[_Prepared, FitJob] | TrainOutcome:
     platform, models = training.platform, training.models
     standing = wanted(models, circuit)
     if standing is not None and standing.digest in training.held.get(circuit.key, frozenset()):
@@ -237,32 +239,34 @@ def _prepare_known(
             data=data,
             data_verdicts=verdicts,
         )
-    return _Prepared(
-        circuit=circuit,
-        environment=environment,
-        data=data,
-        data_verdicts=verdicts,
-        job=FitJob(
-            circuit=circuit.key,
-            spec=circuit.spec,
-            series=series,
-            incumbent=_incumbent(training, circuit.key),
-            warm_start=_warm_start(training, circuit.key),
-            data=data.version,
-        ),
+    job = FitJob(
+        circuit=circuit.key,
+        spec=circuit.spec,
+        series=series,
+        incumbent=_incumbent(training, circuit.key),
+        warm_start=_warm_start(training, circuit.key),
+        data=data.version,
     )
+    prepared = _Prepared(
+        circuit=circuit, environment=environment, data=data, data_verdicts=verdicts
+    )
+    return prepared, job
 
 
 def _fit_all(
-    training: _Training, prepared: Mapping[CircuitKey, _Prepared]
+    training: _Training, prepared: Mapping[CircuitKey, _Prepared], jobs: list[FitJob]
 ) -> Iterator[TrainOutcome]:
+    """Yield what becomes of each job; the list is emptied, so that series go with their fits."""
     allowed = training.config.policy.maximum_parallel_training
     engine = training.platform.engine(allowed)
     if training.progress is not None:
         training.progress.begin("training", len(prepared))
-    if engine.workers < min(allowed, len(prepared)):
-        training.say(f"{engine.workers} fits at once: the policy allows {allowed}, the cores bind")
-    for key, result in engine.fit([each.job for each in prepared.values()]):
+    if engine.workers < allowed:
+        training.say(
+            f"{engine.workers} fits at once over all trainings: "
+            f"the policy allows {allowed}, the cores bind"
+        )
+    for key, result in engine.fit([jobs.pop(0) for _ in range(len(jobs))]):
         try:
             outcome = (
                 _failed(key, result)
@@ -319,7 +323,6 @@ def _register(training: _Training, prepared: _Prepared, result: FitResult) -> Tr
         status="trained",
         reason=f"version {record.version}, {result.forecaster}",
         record=record,
-        result=result,
         proof=document,
         verdicts=verdicts,
     )

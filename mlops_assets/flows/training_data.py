@@ -64,6 +64,10 @@ class Reader:
         rows = held[circuit.key]
         return rows.filter(pl.col("timestamp") < end).select(columns)
 
+    def forget(self) -> None:
+        """Let go of the rows; a circuit that is asked for later is read anew."""
+        self._held = (-1, {})
+
     def _read(self, circuit: Circuit, version: int) -> dict[CircuitKey, pl.DataFrame]:
         place = self._places.get(circuit.key)
         wanted = [circuit] if place is None else self._circuits[place : place + _TOGETHER]

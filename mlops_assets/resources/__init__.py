@@ -216,8 +216,14 @@ def _open_local(
     kind = layout.kind()
     config = config_repository(settings)
 
+    def at_once(allowed: int) -> int:
+        from mlops_assets.engines.processes import cores
+
+        # All processes of this machine share its cores; a cluster has its own.
+        return allowed if sessions is not None else min(allowed, cores())
+
     slots = LocalTrainingSlots(
-        layout.locks / "training", lambda: _policy(platform).maximum_parallel_training
+        layout.locks / "training", lambda: at_once(_policy(platform).maximum_parallel_training)
     )
 
     def engine(workers: int) -> FittingEngine:
@@ -225,7 +231,7 @@ def _open_local(
 
         # Asked once a training, not once a worker: the answer costs a reading of all config.
         allowed = _policy(platform)
-        asked = LocalTrainingSlots(slots.folder, allowed.maximum_parallel_training)
+        asked = LocalTrainingSlots(slots.folder, at_once(allowed.maximum_parallel_training))
         timeout = 60.0 * allowed.training_timeout_minutes
         memory = allowed.training_memory_gigabytes * GIGABYTE
         if sessions is not None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import FitJob
 from mlops_assets.domain.readings import Series
 from mlops_assets.engines.processes import ProcessEngine, cores
-from mlops_assets_tests.fakes.engine import cheap_fit
+from mlops_assets_tests.fakes.engine import BrokenTrainingSlots, cheap_fit
 
 MOODY = "mlops_assets_tests.fakes.engine:moody_fit"
 
@@ -159,6 +160,25 @@ def test_every_fit_holds_a_slot(tmp_path):
     assert len(named(results)) == 3
     with slots.take() as number:
         assert number == 0
+
+
+def test_a_slot_that_cannot_be_taken_fails_its_circuits_and_holds_up_nobody(tmp_path, capfd):
+    fits = ProcessEngine(2, BrokenTrainingSlots(), fit_function=MOODY)
+    results = named(fits.fit([job(name) for name in "ABC"]))
+    assert set(results) == {*"ABC"}
+    for reason in results.values():
+        assert reason.startswith("could not take a training slot: PermissionError: [Errno 13] ")
+        assert reason.endswith("; train it again")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_job_is_let_go_with_its_fit(tmp_path):
+    jobs = [job(name) for name in "ABCD"]
+    series = [weakref.ref(each.series.values) for each in jobs]
+    results = engine(tmp_path, workers=1).fit([jobs.pop(0) for _ in range(len(jobs))])
+    alive = [sum(each() is not None for each in series) for _ in results]
+    # The next one is handed over before the result of the last is told.
+    assert alive == [3, 2, 1, 1]
 
 
 ORPHAN = """

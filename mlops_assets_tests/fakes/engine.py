@@ -6,7 +6,6 @@ import os
 import time
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,36 +54,10 @@ def moody_fit(job: FitJob) -> FitResult:
         case "HANGS":
             time.sleep(600)
         case "EATS":
-            np.ones(2**33)
+            np.empty(3 * 2**30, np.uint8)  # never touched: only the limit refuses it
         case "LINGERS":
             time.sleep(0.4)
     return cheap_fit(job)
-
-
-TRACE = "FITS_TRACED_IN"
-TOGETHER = 5
-_PATIENCE_SECONDS = 60
-
-
-def traced_fit(job: FitJob) -> FitResult:
-    """Write down when it begins and ends, in a file that all processes share.
-
-    The first ones wait for each other, until `TOGETHER` have begun: on a busy machine workers come
-    one by one, and would never meet. Then each lingers, so that one too many would be seen.
-    """
-    trace = Path(os.environ[TRACE])
-    patience = time.monotonic() + _PATIENCE_SECONDS
-    _note(trace, 1)
-    while trace.read_text().count(" 1\n") < TOGETHER and time.monotonic() < patience:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    _note(trace, -1)
-    return cheap_fit(job)
-
-
-def _note(trace: Path, change: int) -> None:
-    with trace.open("a") as lines:
-        lines.write(f"{time.monotonic_ns()} {change}\n")
 
 
 class FakeFittingEngine:
@@ -118,3 +91,12 @@ class FakeTrainingSlots:
             yield self.held - 1
         finally:
             self.held -= 1
+
+
+class BrokenTrainingSlots:
+    """Slots that nobody can take."""
+
+    @contextmanager
+    def take(self) -> Iterator[int]:
+        raise PermissionError(13, "Permission denied", "locks/training/turn")
+        yield 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -67,7 +68,7 @@ def test_training_twice_fits_once_and_says_which_version_stands():
     assert outcome.record == first.outcomes[outcome.circuit].record
     assert outcome.proof == first.outcomes[outcome.circuit].proof
     assert outcome.verdicts == first.outcomes[outcome.circuit].verdicts
-    assert outcome.result is None
+    assert outcome.status == "unchanged"
 
 
 def test_another_spec_gets_the_next_version():
@@ -328,8 +329,33 @@ def test_progress_counts_data_then_fits_and_says_where_cores_bind():
     notes = Notes()
     desk.train(progress=notes)
     assert notes.counts == {"training data": 2, "training": 2}
-    assert notes.lines == ["1 fits at once: the policy allows 5, the cores bind"]
+    assert notes.lines == ["1 fits at once over all trainings: the policy allows 5, the cores bind"]
     assert desk.asked == [5]
+
+
+def test_what_was_fitted_is_let_go_while_others_are_still_fitted():
+    alive = []
+
+    class Engine:
+        """Fits in order and keeps no job, as an engine should."""
+
+        workers = 1
+
+        def fit(self, jobs):
+            waiting = [jobs.pop(0) for _ in range(len(jobs))]
+            series = [weakref.ref(job.series.values) for job in waiting]
+            while waiting:
+                yield waiting[0].circuit, cheap_fit(waiting.pop(0))
+                alive.append(sum(each() is not None for each in series))
+
+    desk = Desk("P1/C1", "P1/C2", "P1/C3", "P1/C4")
+    desk.engine = Engine()
+    backtests = []
+    report = desk.train(on_result=lambda outcome: backtests.append(outcome.proof["backtest"]))
+    assert len(backtests) == len(report.trained) == 4
+    # The last one that was prepared is still in the hand of whoever prepared it.
+    assert alive == [3, 2, 1, 1]
+    assert all("backtest" not in outcome.proof for outcome in report.outcomes.values())
 
 
 def test_training_nothing_is_nothing():
