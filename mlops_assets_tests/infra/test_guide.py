@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
-import click
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mlops_assets.cli import main
+from mlops_assets.adapters.local.config import GitConfigRepository
+from mlops_assets.catalog import load
 from mlops_assets.domain.monitor import GAUGES
+from mlops_assets.flows.ledger import trust_at
+from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets_tests.infra.deployed import ORDER, SECONDS, of
 from mlops_assets_tests.infra.published import templates
 from mlops_assets_tests.infra.template import FOLDER
+from mlops_assets_tests.pages import ROOT, blocks, filled, ours, typed
 
 pytestmark = pytest.mark.azure
 
 TEXT = (Path(FOLDER).parent / "docs" / "azure.md").read_text()
-COMMANDS = [line for found in re.findall(r"`([^`]+)`", TEXT) for line in [found.strip()]]
+COMMANDS = typed(TEXT)
 
 
 def test_the_templates_are_deployed_in_their_order_with_what_they_need():
     deployed, known = [], templates()
     for line in COMMANDS:
         if line.startswith("az deployment group create"):
-            words = shlex.split(re.sub(r"\$\([^()]*\)", "SAID", line))
+            words = shlex.split(filled(line))
             name = Path(words[words.index("-f") + 1]).stem
             given = {word.partition("=")[0] for word in words[words.index("-p") + 1 :]}
             declared = known[name].document["parameters"]
@@ -35,18 +43,40 @@ def test_the_templates_are_deployed_in_their_order_with_what_they_need():
     assert tuple(deployed) == ORDER
 
 
-def test_every_command_of_ours_is_one_that_there_is():
-    ours = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("mlops ")]
-    assert len(ours) >= 10
-    for words in ours:
-        rest = words[2:] if words[0] == "--config" else words
-        group: click.Command = main
-        while isinstance(group, click.Group):
-            _, found, rest = group.resolve_command(click.Context(group), rest)
-            assert found is not None, words
-            group = found
-        known = {flag for each in group.params for flag in getattr(each, "opts", ())}
-        assert {word for word in rest if word.startswith("--")} <= known, words
+def test_it_leads_to_the_first_prediction_by_commands_of_ours():
+    asked = [words[0] for words in ours(TEXT)]
+    steps = ["doctor", "init", "ingest", "train", "release", "predict", "rebuild"]
+    assert sorted(steps, key=asked.index) == steps
+
+
+def test_the_beginning_of_a_config_repository_is_one_whose_people_may_sign(tmp_path):
+    (block,) = [each for each in blocks(TEXT) if "config/trust/roles.yml" in each]
+    platform, repository = tmp_path / "platform", tmp_path / "config"
+    for name in ("config", "azure-pipelines.yml"):
+        kind = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        platform.mkdir(exist_ok=True)
+        kind(ROOT / name, platform / name)
+    repository.mkdir()
+    for who in ("ann", "bob"):
+        key = Ed25519PrivateKey.generate().public_key()
+        text = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        (repository / f"{who}.pub").write_text(f"{text} {who}@laptop\n")
+    who = {f"GIT_{part}_{what}": value for part in ("AUTHOR", "COMMITTER")
+           for what, value in (("NAME", "Ann"), ("EMAIL", "ann@northwind.example"))}  # fmt: skip
+    script, pushed = block.rsplit(" && git push ", 1)
+    assert pushed.split()[-1] == "main"
+    subprocess.run(
+        ["bash", "-euc", script], cwd=platform, env={**os.environ, **who}, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    git = GitConfigRepository(repository / "config")
+    trust = trust_at(git)
+    assert set(trust.people) == {
+        "ann@northwind.example", "bob@northwind.example",
+    }  # fmt: skip
+    assert len(trust.signers) == 2
+    head = git.head()
+    assert load(git.files(head), commit=head, algorithms=ALGORITHMS).circuits == {}
 
 
 def test_every_gauge_is_named_and_every_alert_with_its_figures():
