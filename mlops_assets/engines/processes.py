@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.engines.worker import EXIT_OUT_OF_MEMORY, Answer, Assignment, Started
+from mlops_assets.forecasters.catalogue import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +39,6 @@ WORKER_ENVIRONMENT = {
     "RAYON_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
 }
-# How much longer than another a fit of the same length takes, roughly: the largest go first.
-_WEIGHT = {"fast": 1, "balanced": 4, "best": 12}
 GIGABYTE = 1024**3
 _LONGEST_DEATH_SECONDS = 5.0
 
@@ -235,5 +234,5 @@ def largest_first(jobs: Sequence[FitJob]) -> list[FitJob]:
     return sorted(jobs, key=_size, reverse=True)
 
 
-def _size(job: FitJob) -> int:
-    return len(job.series) * _WEIGHT[job.spec.effort]
+def _size(job: FitJob) -> float:
+    return len(job.series) * seconds_of(job.spec)

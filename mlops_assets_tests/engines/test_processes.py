@@ -135,10 +135,11 @@ def test_the_largest_go_first(tmp_path):
         job("SHORT", hours=24),
         job("BEST", hours=48, effort="best"),
         job("LONG", hours=96),
+        job("NAIVE", hours=960, forecaster="seasonal_naive"),
         job("FAST", hours=96, effort="fast"),
     ]
     order = [key.circuit_id for key, _ in engine(tmp_path, workers=1).fit(jobs)]
-    assert order == ["BEST", "LONG", "SHORT", "FAST"]
+    assert order == ["BEST", "LONG", "FAST", "SHORT", "NAIVE"]
 
 
 def test_whoever_stops_listening_leaves_no_worker_behind(tmp_path):

@@ -20,6 +20,7 @@ from mlops_assets.forecasters.catalogue import (
     candidates,
     label_of,
     refused_features,
+    seconds_of,
     settings_of,
 )
 
@@ -163,3 +164,16 @@ def test_the_catalogue_loads_without_any_model_library():
         "sys.exit(', '.join(heavy) or None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_training_costs_what_competes_in_it_whatever_effort_it_does_not_read():
+    every = [seconds_of(spec(forecaster=name)) for name in ALGORITHMS]
+    assert all(seconds > 0 for seconds in every)
+    naive = {seconds_of(spec(forecaster="seasonal_naive", effort=effort)) for effort in EFFORTS}
+    assert naive == {min(every)}
+    fast, balanced, best = (seconds_of(spec(effort=effort)) for effort in EFFORTS)
+    assert min(every) < fast < balanced < best
+    assert seconds_of(spec(features=("month",), effort="fast")) > fast
+    members = {"members": "seasonal_naive, auto_ets:window_days=14"}
+    mean = spec(forecaster="weighted", hyperparameters=members)
+    assert seconds_of(mean) == min(every) + seconds_of(spec(forecaster="auto_ets"))
