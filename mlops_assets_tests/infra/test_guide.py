@@ -79,6 +79,11 @@ def test_the_beginning_of_a_config_repository_is_one_whose_people_may_sign(tmp_p
     assert load(git.files(head), commit=head, algorithms=ALGORITHMS).circuits == {}
 
 
+def test_the_private_option_is_priced_by_the_endpoints_that_it_makes():
+    made = of(templates(private=True), "Microsoft.Network/privateEndpoints")
+    assert f"| *private* | {len(made)} endpoints, and 2 of Synapse |" in TEXT
+
+
 def test_every_gauge_is_named_and_every_alert_with_its_figures():
     assert set(re.findall(r"`(mlops\.\w+)`", TEXT)) == set(GAUGES)
     rows = {cells[0].strip("` "): [cell.strip() for cell in cells[1:]] for line in
