@@ -102,6 +102,8 @@ class SynapseEngine:
             name=f"mlops-slice-{order.slice_id}-{name[:12]}",
             patience=self._patience,
             seconds=self._timeout,
+            # A pool numbers its jobs itself, and forgets them.
+            remembers=False,
         )
 
     def _done(self, ordered: Ordered, first: int, order: SliceOrder) -> tuple[Done, int]:
@@ -113,7 +115,7 @@ class SynapseEngine:
             except LostError as lost:
                 ordered.spend(attempt)
                 kept = self._keep_log(ordered, attempt)
-                if attempt == first + ATTEMPTS - 1:
+                if attempt == first + ATTEMPTS - 1 or not lost.again:
                     raise EngineError(
                         f"{lost}; its log is {kept}; run ingest again, which orders it anew"
                     ) from lost

@@ -4,11 +4,13 @@ A fit's name is made of its order, so a run that was killed finds what it had or
 or takes its outcome, and orders nothing twice. An outcome counts until it was handed on: whoever
 asks for the same fit later, to reproduce it, has it done again. Each fit in flight holds a training
 slot, and says so beside the orders: a slot whose holder was killed is free for others when its job
-is over, so at most so many are in flight over all runs together.
+is over, so at most so many are in flight over all runs together. When no job of a run gets a
+machine, what it has not ordered yet is not ordered.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import partial
 from queue import SimpleQueue
@@ -19,10 +21,12 @@ from mlops_assets.domain.identifiers import sha256
 from mlops_assets.engines.azureml.fit_job import FitOrder, read_outcome
 from mlops_assets.engines.azureml.ordered import (
     LostError,
+    NoMachineError,
     Ordered,
     Patience,
     Stop,
     StoppedError,
+    watch,
 )
 from mlops_assets.engines.processes import GIGABYTE, largest_first
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
     Outcome = FitResult | str
 
+_LOG = logging.getLogger(__name__)
 FOLDER, SLOTS = "fits", "slots"
 # What a job takes beside its fit: the image, the libraries, bytes to and fro.
 _AROUND_SECONDS = 900.0
@@ -102,7 +107,7 @@ class AzureFittingEngine:
                 found = done.get()
                 yield found.circuit, found.outcome
                 # Handed on: had we been killed before, this outcome would have been taken again.
-                found.forget()
+                _forget(found)
         finally:
             crew.stop()
 
@@ -151,7 +156,8 @@ class AzureFittingEngine:
                 attempts=self._attempts,
             )
         except LostError as error:
-            return _Done(key, f"its job was lost ({error}); train it again", _nothing)
+            why = f"its job was lost ({error}); train it again"
+            return _Done(key, why, _nothing, starved=isinstance(error, NoMachineError))
         self._empty(slot, stop)
         return _Done(key, outcome, partial(ordered.spend, attempt))
 
@@ -162,22 +168,40 @@ class AzureFittingEngine:
             StoppedError: nobody listens any more.
         """
         for marker in self._exchange.names(f"{SLOTS}/{slot}"):
-            name, pause = marker.rsplit("/", 1)[-1], self._patience.first
-            while (state := self._fits.look(name)) is not None and not state.over:
-                if stop.is_set:
-                    raise StoppedError(name)
-                stop.pause(pause)
-                pause = self._patience.after(pause)
+            name = marker.rsplit("/", 1)[-1]
+            state = self._fits.look(name)
+            if state is not None and not state.over:
+                _LOG.warning(
+                    "training slot %d waits for job %s, whose run has ended; cancel it in Azure ML "
+                    "studio if nobody needs it",
+                    slot,
+                    name,
+                )
+                try:
+                    watch(self._fits, name, self._patience, self._timeout + _AROUND_SECONDS, stop)
+                except LostError as error:
+                    _LOG.warning("%s; its training slot is free for others", error)
             self._exchange.remove(marker)
 
 
 class _Done:
-    """What became of one fit, and how to let it count no more."""
+    """What became of one fit, and how to let it count no more.
 
-    def __init__(self, circuit: CircuitKey, outcome: Outcome, forget: Callable[[], None]) -> None:
+    ``starved`` is one that got no machine.
+    """
+
+    def __init__(
+        self,
+        circuit: CircuitKey,
+        outcome: Outcome,
+        forget: Callable[[], None],
+        *,
+        starved: bool = False,
+    ) -> None:
         self.circuit = circuit
         self.outcome = outcome
         self.forget = forget
+        self.starved = starved
 
 
 class _Crew:
@@ -197,6 +221,7 @@ class _Crew:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._holding: set[int] = set()
+        self._served, self._starved = 0, False
 
     def start(self, threads: int) -> None:
         """Begin."""
@@ -213,23 +238,47 @@ class _Crew:
                 thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
-        me = threading.get_ident()
         while not self._stop.is_set:
             with self._lock:
                 job = next(self._waiting, None)
             if job is None:
                 return
+            found = self._in_a_slot(job)
+            if found is None:
+                return
+            self._done.put(found)
+
+    def _in_a_slot(self, job: FitJob) -> _Done | None:
+        """Have one fit done under a slot; None where nobody listens any more."""
+        me, found = threading.get_ident(), None
+        try:
             with self._engine.slots.take() as slot:
                 self._holding.add(me)
                 try:
                     if self._stop.is_set:
-                        return
-                    found = self._found(job, slot)
+                        return None
+                    found = self._unless_starved(job, slot)
                 except StoppedError:
-                    return
+                    return None
                 finally:
                     self._holding.discard(me)
-            self._done.put(found)
+        except Exception as error:  # noqa: BLE001 whoever waits for this circuit is told
+            if found is None:
+                why = f"could not take a training slot: {_line(error)}; train it again"
+                found = _Done(job.circuit, why, _nothing)
+        return found
+
+    def _unless_starved(self, job: FitJob, slot: int) -> _Done:
+        """Have a fit done, unless one before it waited for a machine in vain and none got one."""
+        if self._starved:
+            why = "was not ordered: the jobs before it got no machine; see to the cluster's nodes "
+            return _Done(job.circuit, f"{why}and quota, then train it again", _nothing)
+        before = self._served
+        found = self._found(job, slot)
+        with self._lock:
+            self._served += not found.starved
+            self._starved = found.starved and self._served == before
+        return found
 
     def _found(self, job: FitJob, slot: int) -> _Done:
         try:
@@ -239,9 +288,22 @@ class _Crew:
         except MlopsError as error:
             return _Done(job.circuit, str(error), _nothing)
         except Exception as error:  # noqa: BLE001 one circuit's failure never stops another
-            text = " ".join(str(error).split())[:300]
-            outcome = f"its job cannot be followed ({type(error).__name__}: {text}); train it again"
+            outcome = f"its job cannot be followed ({_line(error)}); train it again"
             return _Done(job.circuit, outcome, _nothing)
+
+
+def _forget(found: _Done) -> None:
+    """Let an outcome count no more; one that cannot be marked so is taken once more, by nobody."""
+    try:
+        found.forget()
+    except MlopsError as error:
+        _LOG.warning("%s: its outcome stays and would be taken again: %s", found.circuit, error)
+
+
+def _line(error: Exception) -> str:
+    """One line about any failure; its kind is named where it is none of ours."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, MlopsError) else f"{type(error).__name__}: {text}"
 
 
 def _nothing() -> None:

@@ -3,10 +3,12 @@
 What is asked for names its folder in the exchange, so whoever asks again, after a crash or beside
 us, meets the same attempt: it is followed, or its outcome is taken, and nothing is ordered twice.
 An attempt that is ``spent`` counts no more: its outcome was handed on, or it ended without one.
+Where the work knows its jobs for good, an outcome counts only beside one that it says has ended:
+whoever may write to the exchange may lay anything there.
 
 ```
 FOLDER/order                what is asked
-FOLDER/1/job                what the work calls the attempt, where that is not our name
+FOLDER/1/job                what the work calls the attempt, where it takes no names of ours
 FOLDER/1/outcome/outcome    what came of it
 FOLDER/1/spent
 ```
@@ -14,6 +16,7 @@ FOLDER/1/spent
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -25,9 +28,9 @@ from mlops_assets.domain.errors import DataError, EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlops_assets.ports.remote import Exchange, RemoteWork
+    from mlops_assets.ports.remote import Exchange, RemoteState, RemoteWork
 
-
+_LOG = logging.getLogger(__name__)
 _Read = TypeVar("_Read")
 
 
@@ -36,12 +39,15 @@ class Patience:
     """How often remote work is asked after, and for how long; all in seconds.
 
     Questions come at ``first`` and then ever more rarely. ``queue`` is the longest wait for a
-    machine.
+    machine, and people are told of it every ``word``; ``cancel`` is the longest wait for the end of
+    what was cancelled.
     """
 
     first: float = 2.0
     longest: float = 60.0
     queue: float = 3 * 3600.0
+    word: float = 1800.0
+    cancel: float = 1800.0
 
     def after(self, pause: float) -> float:
         """The pause that follows one."""
@@ -75,6 +81,21 @@ class Stop:
 class LostError(Exception):
     """An attempt ended without an outcome; the text says how."""
 
+    # Whether another attempt may do better.
+    again = True
+
+
+class NoMachineError(LostError):
+    """It never got a machine, and was cancelled: nor would the next one."""
+
+    again = False
+
+
+class StuckError(LostError):
+    """It was cancelled and goes on: another beside it would be one too many."""
+
+    again = False
+
 
 class PastError(LostError):
     """It had ended so before anybody asked now, and what it left was removed or never there."""
@@ -84,9 +105,89 @@ class StoppedError(Exception):
     """Nobody listens any more, and the attempt was cancelled."""
 
 
+def watch(
+    work: RemoteWork, name: str, patience: Patience, seconds: float, stop: Stop
+) -> RemoteState:
+    """Wait until work is over, and cancel it when that takes too long.
+
+    Args:
+        work: what runs it.
+        name: what it is called there.
+        patience: how often it is asked after, and how long it may wait for a machine.
+        seconds: how long it may run.
+        stop: ends the wait, and with it the work.
+
+    Raises:
+        LostError: it took too long; it was cancelled, and is over.
+        NoMachineError: it waited too long; it was cancelled, and is over.
+        StuckError: it took too long; it was cancelled, and goes on.
+        StoppedError: nobody listens any more; it was cancelled.
+        EngineError: it is not known, or cannot be asked after.
+    """
+    queued = ran = told = 0.0
+    pause = patience.first
+    while True:
+        state = work.look(name)
+        if state is None:
+            raise EngineError(f"{name}: was ordered and is not known; order it again")
+        if state.over:
+            return state
+        if stop.is_set:
+            work.cancel(name)
+            raise StoppedError(name)
+        if ran >= seconds:
+            why = f"{name} ran for more than {seconds:g} s and was cancelled"
+            _cancel(work, name, patience, stop, why)
+            raise LostError(why)
+        if queued >= patience.queue:
+            hours = patience.queue / 3600
+            why = f"{name} waited {hours:g} hours for a machine and was cancelled"
+            _cancel(work, name, patience, stop, why)
+            raise NoMachineError(f"{why}; look at the nodes and the quota of its cluster")
+        if queued >= told + patience.word:
+            told = queued
+            _LOG.warning(
+                "%s has waited %d minutes for a machine; it is cancelled after %g hours",
+                name,
+                queued // 60,
+                patience.queue / 3600,
+            )
+        passed = _paused(stop, pause)
+        if state.status == "running":
+            ran += passed
+        else:
+            queued += passed
+        pause = patience.after(pause)
+
+
+def _cancel(work: RemoteWork, name: str, patience: Patience, stop: Stop, why: str) -> None:
+    """Cancel work and wait for its end: a cancelled job keeps its machine for a while."""
+    work.cancel(name)
+    waited, pause = 0.0, patience.first
+    while (state := work.look(name)) is not None and not state.over:
+        if stop.is_set:
+            raise StoppedError(name)
+        if waited >= patience.cancel:
+            minutes = patience.cancel / 60
+            page = f"; see {state.page}" if state.page else ""
+            raise StuckError(f"{why}, but goes on {minutes:g} minutes later{page}")
+        waited += _paused(stop, pause)
+        pause = patience.after(pause)
+
+
+def _paused(stop: Stop, seconds: float) -> float:
+    """Wait; returns how long that took."""
+    asked = time.monotonic()
+    stop.pause(seconds)
+    return max(seconds, time.monotonic() - asked)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordered:
-    """What is asked for, under one folder of the exchange and one first part of a name."""
+    """What is asked for, under one folder of the exchange and one first part of a name.
+
+    ``remembers`` says that the work knows its jobs for good, under the names that we give them.
+    """
 
     exchange: Exchange
     work: RemoteWork
@@ -94,6 +195,7 @@ class Ordered:
     name: str
     patience: Patience
     seconds: float
+    remembers: bool = True
 
     def attempt(self) -> int:
         """The number of the attempt that counts."""
@@ -143,10 +245,10 @@ class Ordered:
                 return self._read(read, data, attempt), attempt
             except PastError:
                 self.spend(attempt)
-            except LostError:
+            except LostError as error:
                 self.spend(attempt)
                 lost += 1
-                if lost == attempts:
+                if lost == attempts or not error.again:
                     raise
             except StoppedError:
                 self.spend(attempt)
@@ -172,60 +274,48 @@ class Ordered:
             StoppedError: nobody listens any more.
             MlopsError: the work cannot be asked after; it goes on.
         """
-        found = self.outcome(attempt)
-        if found is not None:
+        if not self.remembers and (found := self.outcome(attempt)) is not None:
             return found
         name, past = self._begun(attempt, begin)
-        ended = self._wait(name, stop)
-        found = self.outcome(attempt)
-        if found is None:
-            raise PastError(ended) if past else LostError(ended)
-        return found
+        state: RemoteState | None
+        try:
+            state = watch(self.work, name, self.patience, self.seconds, stop)
+        except StuckError:
+            raise
+        except LostError as error:
+            # It may have ended by itself while we cancelled it.
+            state, ended = self.work.look(name), error
+        else:
+            page = f"; see {state.page}" if state.page else ""
+            kind = PastError if past else LostError
+            ended = kind(f"{name} {_ENDS[state.status]} without an outcome{page}")
+        # One that failed may have left an outcome, which says why; one that was cancelled has none.
+        if state is not None and (state.status != "cancelled" or not self.remembers):
+            found = self.outcome(attempt)
+            if found is not None:
+                return found
+        raise ended
 
     def _begun(self, attempt: int, begin: Callable[[str], str | None]) -> tuple[str, bool]:
-        """Return what the attempt is called, and whether it was over when we came."""
-        job = f"{self._at(attempt)}/job"
+        """Return what the attempt is called, and whether it was over when we came.
+
+        Raises:
+            PastError: there is an outcome that no job has left.
+        """
+        job, name = f"{self._at(attempt)}/job", f"{self.name}-{attempt}"
         with self.exchange.lock(f"{self.folder}/lock"):
-            known = self.exchange.get(job)
-            name = known.decode() if known else f"{self.name}-{attempt}"
+            if not self.remembers and (known := self.exchange.get(job)):
+                name = known.decode()
             state = self.work.look(name)
             if state is None:
+                if self.remembers and self.outcome(attempt) is not None:
+                    raise PastError(f"{name} is no job, but an outcome lies there")
                 other = begin(name)
                 if other is not None and other != name:
-                    self.exchange.put(job, other.encode())
                     name = other
+                    if not self.remembers:
+                        self.exchange.put(job, name.encode())
         return name, state is not None and state.over
-
-    def _wait(self, name: str, stop: Stop) -> str:
-        """Wait until it is over; returns how it ended."""
-        queued = ran = 0.0
-        pause = self.patience.first
-        while True:
-            state = self.work.look(name)
-            if state is None:
-                raise EngineError(f"{name}: was ordered and is not known; order it again")
-            if state.over:
-                page = f"; see {state.page}" if state.page else ""
-                return f"{name} {_ENDS[state.status]} without an outcome{page}"
-            if stop.is_set:
-                self.work.cancel(name)
-                raise StoppedError(name)
-            if ran >= self.seconds or queued >= self.patience.queue:
-                self.work.cancel(name)
-                what = (
-                    f"ran for more than {self.seconds:g} s"
-                    if ran >= self.seconds
-                    else f"waited {self.patience.queue / 3600:g} hours for a machine"
-                )
-                return f"{name} {what} and was cancelled"
-            asked = time.monotonic()
-            stop.pause(pause)
-            passed = max(pause, time.monotonic() - asked)
-            if state.status == "running":
-                ran += passed
-            else:
-                queued += passed
-            pause = self.patience.after(pause)
 
     def _at(self, attempt: int) -> str:
         return f"{self.folder}/{attempt}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -24,14 +25,15 @@ class Cluster:
     """Machines on which time passes only while somebody waits.
 
     A job waits for a machine for ``queue`` seconds and runs for ``runs``; a name in ``dead`` then
-    ends without an outcome. ``down`` refuses every question.
+    ends without an outcome, and one that is cancelled keeps its machine for ``ends`` seconds more.
+    ``down`` refuses every question.
     """
 
-    def __init__(self, exchange, *, queue=0, runs=30):
-        self.exchange, self.queue, self.runs = exchange, queue, runs
+    def __init__(self, exchange, *, queue=0, runs=30, ends=40):
+        self.exchange, self.queue, self.runs, self.ends = exchange, queue, runs, ends
         self.now = 0.0
         self.dead, self.down = set(), False
-        self.submitted, self.cancelled, self.looks = {}, [], []
+        self.submitted, self.cancelled, self.looks = {}, {}, []
         self.most = 0
         self._lock = threading.Lock()
 
@@ -52,7 +54,8 @@ class Cluster:
             return None
         began, each, order, outcome = self.submitted[name]
         if name in self.cancelled:
-            return RemoteState(status="cancelled")
+            over = self.now >= self.cancelled[name] + self.ends
+            return RemoteState(status="cancelled" if over else "running", page=f"https://ml/{name}")
         if self.now < began + self.queue:
             return RemoteState(status="waiting")
         if self.now < began + self.queue + self.runs:
@@ -63,7 +66,7 @@ class Cluster:
         return RemoteState(status="completed")
 
     def cancel(self, name):
-        self.cancelled.append(name)
+        self.cancelled.setdefault(name, self.now)
 
     def _leave(self, each, order, outcome):
         try:
@@ -184,7 +187,7 @@ def test_a_slot_whose_holder_was_killed_is_free_when_its_job_is_over(exchange, t
     assert found["B"].circuit.circuit_id == "B"
     began = [at for name, (at, *_) in cluster.submitted.items() if "-b-" in name]
     assert began[0] >= 500
-    assert cluster.cancelled == []
+    assert cluster.cancelled == {}
     assert not any(name.startswith("slots/") for name in exchange.files)
 
 
@@ -211,7 +214,10 @@ def test_what_is_in_flight_is_said_beside_its_slot_until_it_is_over(exchange):
 @pytest.mark.parametrize(
     ("shape", "why"),
     [
-        ({"queue": 10**6}, "waited 1 hours for a machine and was cancelled"),
+        (
+            {"queue": 10**6},
+            "waited 1 hours for a machine and was cancelled; look at the nodes and the quota",
+        ),
         ({"runs": 10**6}, "ran for more than 1000 s and was cancelled"),
     ],
 )
@@ -219,7 +225,118 @@ def test_a_job_that_takes_too_long_is_cancelled(exchange, shape, why):
     cluster = Cluster(exchange, **shape)
     found = named(engine(exchange, cluster, timeout_seconds=100, attempts=1).fit([job("A")]))
     assert why in found["A"]
-    assert cluster.cancelled == list(cluster.submitted)
+    assert list(cluster.cancelled) == list(cluster.submitted)
+
+
+def test_a_cancelled_job_is_over_before_its_next_attempt_begins(exchange):
+    cluster = Cluster(exchange, runs=10**6, ends=300)
+    jobs = [job(f"C{number}") for number in range(4)]
+    fits = engine(exchange, cluster, timeout_seconds=100, sleep=together(cluster, 2))
+    found = named(fits.fit(jobs))
+    assert all("ran for more than 1000 s" in why for why in found.values())
+    assert len(cluster.submitted) == 8
+    assert cluster.most == 2
+
+
+def test_a_job_that_is_cancelled_and_goes_on_gets_no_second_attempt_beside_it(exchange):
+    cluster = Cluster(exchange, runs=10**6, ends=10**7)
+    found = named(engine(exchange, cluster, timeout_seconds=100).fit([job("A")]))
+    (name,) = cluster.submitted
+    assert found["A"] == (
+        f"its job was lost ({name} ran for more than 1000 s and was cancelled, but goes on 30 "
+        f"minutes later; see https://ml/{name}); train it again"
+    )
+
+
+def test_a_fleet_without_a_machine_is_told_after_one_patience_and_not_one_by_one(exchange, caplog):
+    cluster = Cluster(exchange, queue=10**6)
+    jobs = [job(f"C{number}") for number in range(20)]
+    found = named(engine(exchange, cluster, workers=5, sleep=together(cluster, 5)).fit(jobs))
+    assert len(cluster.submitted) == 5
+    said = sorted(found.values())
+    assert sum("waited 1 hours for a machine" in why for why in said) == 5
+    assert said[-1] == (
+        "was not ordered: the jobs before it got no machine; see to the cluster's nodes and quota, "
+        "then train it again"
+    )
+    assert "has waited 30 minutes for a machine; it is cancelled after 1 hours" in caplog.text
+
+
+class Slots(FakeTrainingSlots):
+    """Slots that fail when they are taken, as ``broken`` says, or when they are given back."""
+
+    def __init__(self, *, taken="", given=""):
+        super().__init__()
+        self.taken, self.given = taken, given
+
+    @contextmanager
+    def take(self):
+        if self.taken:
+            raise DataError(self.taken)
+        with super().take() as number:
+            yield number
+        if self.given:
+            raise DataError(self.given)
+
+
+def test_a_slot_that_cannot_be_taken_fails_its_circuits_and_ends_the_wait(exchange):
+    away = "dev/locks/training/turn: cannot be locked: connection refused; check the network"
+    fits = engine(exchange, Cluster(exchange), slots=Slots(taken=away))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(lambda: named(fits.fit([job("A"), job("B"), job("C")])))
+        told = found.result(timeout=60)
+    assert told == dict.fromkeys("ABC", f"could not take a training slot: {away}; train it again")
+
+
+def test_a_fit_that_is_done_counts_though_its_slot_cannot_be_given_back(exchange):
+    fits = engine(exchange, Cluster(exchange), slots=Slots(given="away"))
+    assert named(fits.fit([job("A")]))["A"].circuit.circuit_id == "A"
+
+
+def test_an_outcome_that_cannot_be_marked_as_heard_stops_no_other_circuit(exchange, caplog):
+    put = exchange.put
+
+    def full(name, data):
+        if name.endswith("/spent"):
+            raise DataError(f"{name}: cannot be written; check the account")
+        put(name, data)
+
+    exchange.put = full
+    found = named(engine(exchange, Cluster(exchange)).fit([job("A"), job("B")]))
+    assert set(found) == {"A", "B"}
+    assert "P001/A: its outcome stays and would be taken again" in caplog.text
+
+
+def test_an_outcome_that_no_job_has_left_is_not_taken(exchange):
+    cluster = Cluster(exchange)
+    list(engine(exchange, cluster).fit([job("A")]))
+    planted = {name: data for name, data in exchange.files.items() if not name.endswith("/spent")}
+    again = FakeExchange()
+    again.files |= planted
+    other = Cluster(again)
+    found = named(engine(again, other).fit([job("A")]))
+    assert found["A"].circuit.circuit_id == "A"
+    assert [name[-2:] for name in other.submitted] == ["-2"]
+
+
+def test_an_orphan_that_never_gets_a_machine_does_not_keep_its_slot_for_ever(
+    exchange, tmp_path, caplog
+):
+    cluster, slots = Cluster(exchange, queue=10**6), LocalTrainingSlots(tmp_path, 1)
+    exchange.put("slots/0/fit-p001-orphan-1", b"")
+    cluster.submit("fit-p001-orphan-1", job("A"), order=order_in(exchange), outcome="o", seconds=9)
+    submit = cluster.submit
+
+    def from_now_on(*given, **named):
+        cluster.queue = 0
+        submit(*given, **named)
+
+    cluster.submit = from_now_on
+    found = named(engine(exchange, cluster, slots=slots).fit([job("B")]))
+    assert found["B"].circuit.circuit_id == "B"
+    assert list(cluster.cancelled) == ["fit-p001-orphan-1"]
+    assert "training slot 0 waits for job fit-p001-orphan-1, whose run has ended" in caplog.text
+    assert "its training slot is free for others" in caplog.text
 
 
 def test_questions_come_ever_more_rarely(exchange):
@@ -235,7 +352,7 @@ def test_an_outage_fails_the_circuit_and_not_the_job(exchange):
     assert named(results)["A"].endswith("Azure cannot be reached; run it again")
     cluster.down = False
     assert named(engine(exchange, cluster).fit([job("A")]))["A"].circuit.circuit_id == "A"
-    assert cluster.cancelled == []
+    assert cluster.cancelled == {}
 
 
 def test_what_retention_removed_is_done_again(exchange):
@@ -268,18 +385,21 @@ def test_storage_that_is_away_spends_no_attempt(exchange):
 def test_an_outcome_of_another_order_is_not_taken(exchange):
     cluster = Cluster(exchange)
     folder = named_of(job("A")).split("-")[-1]
-    other = f"fits/P001/A/{folder}/1/outcome/outcome"
-    exchange.put(other, outcome_bytes(b"another", cheap_fit(job("A"))))
+    other = outcome_bytes(b"another", cheap_fit(job("A")))
+    cluster._leave = lambda _job, _order, outcome: exchange.put(f"{outcome}/outcome", other)
     found = named(engine(exchange, cluster).fit([job("A")]))
-    assert found["A"].circuit.circuit_id == "A"
-    assert [name[-2:] for name in cluster.submitted] == ["-2"]
+    assert found["A"] == (
+        f"its job was lost (fits/P001/A/{folder}/2/outcome: answers another order; remove it and "
+        "train again); train it again"
+    )
 
 
 def test_bytes_that_are_no_outcome_are_one_line(exchange):
     cluster = Cluster(exchange)
     folder = named_of(job("A")).split("-")[-1]
-    for attempt in (1, 2):
-        exchange.put(f"fits/P001/A/{folder}/{attempt}/outcome/outcome", b"PK\3\4 torn")
+    cluster._leave = lambda _job, _order, outcome: exchange.put(
+        f"{outcome}/outcome", b"PK\3\4 torn"
+    )
     found = named(engine(exchange, cluster).fit([job("A")]))
     assert found["A"].startswith(
         f"its job was lost (fits/P001/A/{folder}/2/outcome: is not the outcome of a fit"
