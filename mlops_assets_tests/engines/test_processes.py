@@ -25,11 +25,11 @@ from mlops_assets_tests.fakes.engine import BrokenTrainingSlots, cheap_fit
 MOODY = "mlops_assets_tests.fakes.engine:moody_fit"
 
 
-def job(name, *, hours=48, effort="balanced"):
+def job(name, *, hours=48, **spec):
     start = datetime(2024, 6, 1, tzinfo=UTC)
     return FitJob(
         circuit=CircuitKey("P001", name),
-        spec=Spec(cutoff_date=date(2024, 6, 2), effort=effort),
+        spec=Spec(cutoff_date=date(2024, 6, 2), **spec),
         series=Series(start, timedelta(hours=1), np.arange(hours, dtype=float)),
     )
 
