@@ -140,6 +140,7 @@ def forecast_day(
         circuits=keys,
         now=home.now(),
         data_now=home.data_now(),
+        ledger=platform.ledger,
         progress=RunProgress(context, home.progress),
     )
     home.answers["daily_forecast"] = report

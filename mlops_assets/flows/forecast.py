@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.deployment import Deployment
     from mlops_assets.domain.forecast import Issued
-    from mlops_assets.ports import Lake, PlantModels, Progress, ServingWorkspace, SharedRegistry
+    from mlops_assets.ports import (
+        Lake,
+        Ledger,
+        PlantModels,
+        Progress,
+        ServingWorkspace,
+        SharedRegistry,
+    )
 
 _FILES_AT_ONCE = 8
 
@@ -47,10 +54,13 @@ def predict(
     now: datetime,
     data_now: datetime,
     circuits: Sequence[CircuitKey] | None = None,
+    ledger: Ledger | None = None,
     progress: Progress | None = None,
     forecasting: Forecasting | None = None,
 ) -> ForecastReport:
     """Forecast one day for every live circuit, or for those named.
+
+    A circuit that is served by something else than what was decided fails, and none of it is used.
 
     Args:
         lake: where readings are read and predictions are written.
@@ -60,13 +70,14 @@ def predict(
         now: when this is issued.
         data_now: the moment that decides whether it comes too late (`flows.readings.data_now`).
         circuits: those to forecast, all live ones by default.
+        ledger: what was decided, without which live manifests are believed.
         progress: told of each circuit.
         forecasting: the forecasters, the installed ones by default.
     """
-    live, unreadable = readable_deployments(prod, circuits)
-    batch = _Batch(day=day, data_now=data_now, unreadable=unreadable)
+    live, unreadable, undecided = _decided(prod, ledger, circuits, now)
+    batch = _Batch(day=day, data_now=data_now, unreadable=unreadable, failed=undecided)
     for circuit in circuits or ():
-        if circuit not in live:
+        if circuit not in live and circuit not in undecided:
             batch.failed[circuit] = unreadable.get(
                 circuit.plant_id, "is not deployed: promote a release of it to production first"
             )
@@ -102,6 +113,27 @@ def predict(
     if prod.models is not None and circuits is None:
         _keep_models(prod.models, registry, live)
     return batch.report(delta_version=delta_version)
+
+
+def _decided(
+    prod: ServingWorkspace,
+    ledger: Ledger | None,
+    circuits: Sequence[CircuitKey] | None,
+    now: datetime,
+) -> tuple[dict[CircuitKey, Deployment], dict[str, str], dict[CircuitKey, str]]:
+    """What serves and was decided, plants that cannot be read, and circuits that nobody decided."""
+    from mlops_assets.flows.decided import undecided
+
+    live, unreadable = readable_deployments(prod, circuits)
+    if ledger is None:
+        return live, unreadable, {}
+    found = undecided(ledger, live, now=now, wanted=circuits, unreadable=unreadable)
+    if found:
+        # Somebody may have deployed or rolled back between the two reads.
+        live, unreadable = readable_deployments(prod, circuits)
+        found = undecided(ledger, live, now=now, wanted=circuits, unreadable=unreadable)
+    agreed = {circuit: each for circuit, each in live.items() if circuit not in found}
+    return agreed, unreadable, found
 
 
 def _keep_models(
