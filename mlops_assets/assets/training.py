@@ -21,6 +21,7 @@ from mlops_assets.assets.partitions import (
     meant,
 )
 from mlops_assets.domain.circuit import Circuit
+from mlops_assets.domain.evidence import Evidence
 from mlops_assets.domain.gates import Verdict, refusals
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import ModelRecord
@@ -207,22 +208,17 @@ class _Work:
         return True
 
     def _prove(self, records: Mapping[CircuitKey, ModelRecord]) -> dict[CircuitKey, ModelRecord]:
+        """Return what has complete evidence; each circuit's is told as soon as it is made."""
         from mlops_assets.flows.evidence import collect_all
 
         store = self._home.platform.dev.evidence
-        found = collect_all(
-            self._home.platform,
-            self._config,
-            list(records.values()),
-            now=self._home.now(),
-            progress=self._progress,
-        )
         proved = {}
-        for key, bundle in sorted(found.items()):
+
+        def tell(key: CircuitKey, bundle: Evidence | str) -> None:
             if isinstance(bundle, str):
                 self.writer.judged("evidence", str(key), [evidence.absent(bundle)])
                 self._fall_out(key, bundle, since="evidence")
-                continue
+                return
             verdict = evidence.complete(bundle)
             folder = store.folder(key, bundle.model_version)
             self.writer.materialized(evidence.evidence_fact(bundle, folder), [verdict])
@@ -230,6 +226,15 @@ class _Work:
                 proved[key] = records[key]
             else:
                 self._fall_out(key, verdict.reason, since="release_candidate")
+
+        collect_all(
+            self._home.platform,
+            self._config,
+            list(records.values()),
+            now=self._home.now(),
+            progress=self._progress,
+            on_result=tell,
+        )
         return proved
 
     def _propose(self, records: Mapping[CircuitKey, ModelRecord]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.errors import DataError, MlopsError
@@ -30,7 +31,7 @@ from mlops_assets.flows import review
 from mlops_assets.flows.ledger import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.domain.circuit import Circuit, Config
@@ -90,31 +91,28 @@ def collect_all(
     *,
     now: datetime,
     progress: Progress | None = None,
+    on_result: Callable[[CircuitKey, Evidence | str], None] | None = None,
     workers: int = WORKERS,
 ) -> Mapping[CircuitKey, Evidence | str]:
-    """Return each circuit's evidence, or the sentence that says why there is none."""
+    """Return each circuit's evidence, or the sentence that says why there is none.
+
+    ``on_result`` hears of each in this thread as soon as it is certain, in no particular order.
+    """
     if progress is not None:
         progress.begin("evidence", len(records))
     queue = deque(records)
-    results: dict[CircuitKey, Evidence | str] = {}
-    broken: list[BaseException] = []
-    gate = threading.Lock()
+    done: SimpleQueue[tuple[CircuitKey, Evidence | str] | BaseException | None] = SimpleQueue()
 
     def work() -> None:
         try:
-            with closing(platform.renderer()) as renderer:
-                while not broken and queue:
-                    with gate:
-                        if not queue:
-                            return
-                        record = queue.popleft()
-                    result = _attempt(platform, config, record, renderer, now)
-                    with gate:
-                        results[record.circuit] = result
-                        if progress is not None:
-                            progress.advance(str(record.circuit))
+            with closing(platform.renderer()) as renderer, suppress(IndexError):
+                while True:
+                    record = queue.popleft()
+                    done.put((record.circuit, _attempt(platform, config, record, renderer, now)))
         except BaseException as error:  # noqa: BLE001 raised again by the caller's thread
-            broken.append(error)
+            done.put(error)
+        finally:
+            done.put(None)
 
     threads = [
         threading.Thread(target=work, name=f"evidence-{number}")
@@ -122,16 +120,25 @@ def collect_all(
     ]
     for thread in threads:
         thread.start()
+    results: dict[CircuitKey, Evidence | str] = {}
+    working = len(threads)
     try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
+        while working:
+            match done.get():
+                case None:
+                    working -= 1
+                case BaseException() as error:
+                    raise error
+                case circuit, result:
+                    results[circuit] = result
+                    if progress is not None:
+                        progress.advance(str(circuit))
+                    if on_result is not None:
+                        on_result(circuit, result)
+    finally:
         queue.clear()
         for thread in threads:
             thread.join()
-        raise
-    if broken:
-        raise broken[0]
     return {record.circuit: results[record.circuit] for record in records}
 
 

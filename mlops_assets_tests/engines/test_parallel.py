@@ -16,18 +16,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from mlops_assets.assets.partitions import add_circuits
-from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.flows.plan import config_at
-from mlops_assets.flows.readings import ingest
 from mlops_assets.launch import dagster_home
 from mlops_assets.resources import open_platform
-from mlops_assets.resources.home import initialise
 from mlops_assets.settings import Settings
-from mlops_assets_tests.fakes.readings import csv_of
+from mlops_assets_tests.fakes.ingested_home import ingested_home
 from mlops_assets_tests.fakes.simulated import LET_GO, let_go
 from mlops_assets_tests.journeys.command import ENVIRONMENT
 
@@ -125,19 +120,7 @@ def house(tmp_path):
     """Plant A has one circuit more than a run has workers, the others have two."""
     names = [f"A/C{number}" for number in range(ALLOWED + 1)]
     names += [f"{plant}/C{number}" for plant in "BCD" for number in range(2)]
-    rows = [
-        (*name.split("/"), f"2024-05-{1 + hour // 24:02}T{hour % 24:02}:00Z", hour % 24)
-        for name in names
-        for hour in range(30 * 24)
-    ]
-    (tmp_path / "a.csv").write_bytes(csv_of(rows))
-    home = tmp_path / "home"
-    settings = Settings(home=home, config=home / "config")
-    initialise(settings, readings=tmp_path / "a.csv")
-    platform = open_platform(settings)
-    ingest(platform.lake, config_at(platform), now=platform.clock.now())
-    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
-        add_circuits(instance, [CircuitKey.parse(name) for name in names])
+    settings = ingested_home(tmp_path, names)
     (tmp_path / "gate").mkdir()
     return House(settings, tmp_path / "gate")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -136,6 +137,32 @@ def test_every_renderer_is_closed_whatever_happens(home):
     with pytest.raises(KeyboardInterrupt):
         collect_all(home.platform, home.config, list(home.records.values()), now=NOW, workers=2)
     assert home.renderer.closed == 2
+
+
+def test_each_is_told_as_soon_as_it_is_made_and_in_the_callers_thread(home):
+    told, threads = [], set()
+
+    class Patient(FakeNotebookRenderer):
+        """Renders the next circuit only when the one before was told."""
+
+        def render(self, notebook, parameters):
+            before = rendered.index(parameters["CIRCUIT"])
+            assert heard[before].wait(60)
+            return super().render(notebook, parameters)
+
+    def hear(circuit, result):
+        told.append((circuit, type(result)))
+        threads.add(threading.current_thread())
+        heard[len(told)].set()
+
+    rendered = [str(C1), str(C2), str(C3)]
+    heard = [threading.Event() for _ in range(4)]
+    heard[0].set()
+    home.renderer = Patient()
+    records = [home.records[key] for key in (C1, C2, C3)]
+    collect_all(home.platform, home.config, records, now=NOW, on_result=hear)
+    assert told == [(C1, Evidence), (C2, Evidence), (C3, Evidence)]
+    assert threads == {threading.current_thread()}
 
 
 def test_a_circuit_that_left_the_config_has_a_reason(home):
