@@ -13,6 +13,7 @@ import dagster as dg
 
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import checked_release, sha256
+from mlops_assets.domain.progress import Count
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -201,21 +202,19 @@ class RunProgress:
     def __init__(self, context: dg.AssetExecutionContext, also: Progress | None) -> None:
         self._context = context
         self._also = also
-        self._what, self._total, self._done = "", 0, 0
+        self._count = Count("", 0)
 
     def begin(self, what: str, total: int) -> None:
         """Start a new count."""
-        self._what, self._total, self._done = what, total, 0
+        self._count = Count(what, total)
         self._context.log.info("%s: %s", what, total)
         if self._also is not None:
             self._also.begin(what, total)
 
     def advance(self, label: str = "") -> None:
-        """One more is done; the log hears of every tenth part."""
-        self._done += 1
-        step = max(1, self._total // 10)
-        if self._done % step == 0 or self._done == self._total:
-            self._context.log.info("%s: %s of %s, %s", self._what, self._done, self._total, label)
+        """One more is done; the log hears of each tenth part."""
+        if line := self._count.advance(label):
+            self._context.log.info(line)
         if self._also is not None:
             self._also.advance(label)
 

@@ -19,6 +19,7 @@ import click
 
 from mlops_assets.domain.errors import MlopsError, UsageError
 from mlops_assets.domain.identifiers import CircuitKey, IdentifierError
+from mlops_assets.domain.progress import Count
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,15 +47,17 @@ def plain(value: Any) -> Any:  # noqa: ANN401 any JSON value
 
 
 class Bar:
-    """Progress on a terminal, one line each otherwise; always on stderr."""
+    """Progress on a terminal, otherwise a line at each tenth of the work; always on stderr."""
 
     def __init__(self) -> None:
+        self._count = Count("", 0)
         self._bar: Any = None
         self._task: Any = None
 
     def begin(self, what: str, total: int) -> None:
         """Start a new count; on a terminal it is drawn as a bar."""
         self.close()
+        self._count = Count(what, total)
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as RichProgress
@@ -69,6 +72,8 @@ class Bar:
         """One more is done."""
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=label or None)
+        elif line := self._count.advance(label):
+            self.say(line)
 
     def say(self, line: str) -> None:
         """Print one line."""
