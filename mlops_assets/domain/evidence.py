@@ -80,6 +80,7 @@ class Proof:
     Rows of the backtest are origins, columns steps; None where no actual exists.
     """
 
+    forecaster: str
     metrics: Metrics
     floor: Metrics
     incumbent: Metrics | None
@@ -93,8 +94,13 @@ class Proof:
 
     @property
     def skill(self) -> float:
-        """What share of the floor's WAPE the model saves; 0 where the floor makes no error."""
+        """What share of the floor's WAPE the model saves; 0 where the floor makes no error.
+
+        NaN where no day could be scored.
+        """
         wape, floor = self.metrics.wape, self.floor.wape
+        if not (math.isfinite(wape) and math.isfinite(floor)):
+            return math.nan
         if floor > 0:
             return 1 - wape / floor
         return 0.0 if wape <= floor else -math.inf
@@ -108,6 +114,7 @@ def proof_of(record: ModelRecord, data: bytes) -> Proof:
         backtest = document["backtest"]
         rows = backtest["incumbent"]
         return Proof(
+            forecaster=str(document["forecaster"]),
             metrics=_required(document, "metrics"),
             floor=_required(document, "floor"),
             incumbent=metrics_of(document, "incumbent"),
@@ -166,6 +173,7 @@ def metrics_document(record: ModelRecord, proof: Proof) -> dict[str, Any]:
         "circuit": str(record.circuit),
         "model_version": record.version,
         "model_digest": record.digest,
+        "forecaster": proof.forecaster,
         "origins": len(proof.origins),
         "skill": proof.skill,
         "model": metrics_row(proof.metrics),

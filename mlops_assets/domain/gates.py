@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FLOOR = "seasonal_naive"
 # What a model's backtest must answer, whatever the policy.
 MODEL_GATES = ("skill", "champion")
+# What serves a circuit before any day could be scored; of another model nothing would be known.
+_UNSCORED = frozenset({"cold_start", FLOOR})
 NO_CHAMPION = "no live model could be compared: there is none, or it learned from these days"
 # The expected share of refused circuits that are no worse than their incumbent.
 FALSE_DISCOVERIES = 0.05
@@ -120,6 +122,22 @@ def judge_skill(wape: float, floor: float, minimum: float) -> Verdict:
         reason=f"skill {skill:.3f} {relation} the minimum {minimum:.3f}: "
         f"WAPE {_percent(wape)} against {_percent(floor)} of the seasonal naive",
     )
+
+
+def judge_unscored(gate: str, forecaster: object) -> Verdict:
+    """Ask whether a model may go on of which no day could be scored.
+
+    A cold start may, with a warning that its signers see: a circuit of its first two days has
+    nothing better, and its next model is measured.
+    """
+    young = forecaster in _UNSCORED
+    reason = (
+        f"not measured: no day could be scored, so {forecaster} serves unproved until "
+        "`mlops refresh` gives it a cutoff_date with two days of readings or more"
+        if young
+        else "no day could be scored: set a cutoff_date with at least two days of readings"
+    )
+    return Verdict(gate, passed=False, reason=reason, blocking=not young)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +272,7 @@ def judge_model(
     """
     try:
         if proof["metrics"].get("points") == 0:
-            reason = "no day could be scored: set a cutoff_date with at least two days of readings"
-            return tuple(Verdict(gate, passed=False, reason=reason) for gate in MODEL_GATES)
+            return tuple(judge_unscored(gate, proof.get("forecaster")) for gate in MODEL_GATES)
         wape, known = float(proof["metrics"]["wape"]), proof["metrics"]["coverage_95"]
         coverage = None if known is None else float(known)
         floor = float(proof["floor"]["wape"])
@@ -268,8 +285,10 @@ def judge_model(
     except _UNUSABLE as error:
         reason = f"the model's proof has no usable figures: {type(error).__name__} {error}"
         return tuple(Verdict(gate, passed=False, reason=reason) for gate in MODEL_GATES)
+    # Its proof holds what it cost to find that nothing is better; the floor itself is no worse.
+    skilled = floor if proof.get("forecaster") == FLOOR else wape
     return (
-        judge_skill(wape, floor, policy.minimum_skill),
+        judge_skill(skilled, floor, policy.minimum_skill),
         judge_champion(wape, champion, policy.champion_margin, lower_bound, contest),
         judge_coverage(coverage, policy.minimum_coverage_95, blocks=policy.coverage_blocks),
     )

@@ -157,6 +157,9 @@ def _check_metrics(platform: Platform, entry: Entry, proof: Mapping[str, Any]) -
     stored = json.loads(platform.dev.evidence.read(entry.circuit, entry.model_version, "metrics"))
     signed = [(stored.get(name) or {}).get("wape") for name in ("model", "floor", "incumbent")]
     judged = [(proof.get(name) or {}).get("wape") for name in ("metrics", "floor", "incumbent")]
+    # What serves the floor or a cold start is judged by its name.
+    signed.append(stored.get("forecaster"))
+    judged.append(proof.get("forecaster"))
     if stored.get("model_digest") != entry.model_digest or signed != judged:
         raise RefusedError(
             "E_EVIDENCE",

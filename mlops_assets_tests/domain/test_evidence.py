@@ -44,6 +44,7 @@ FIGURES = {
 }
 PROOF = {
     "format": 1,
+    "forecaster": "auto_ets",
     "metrics": FIGURES,
     "floor": FIGURES | {"wape": 0.1, "mase": None},
     "incumbent": None,

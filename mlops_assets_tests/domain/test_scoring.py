@@ -120,9 +120,35 @@ def test_the_newest_steps_are_held_out_with_their_features():
     assert actual.tolist() == [3, 4]
 
 
-def test_too_few_newest_readings_are_refused():
-    with pytest.raises(DataError, match="only 2 steps"):
-        scoring.held_out(series(1, 2), 2)
+def test_of_a_first_day_half_is_held_out_and_the_rest_is_not_there_yet():
+    known, actual = scoring.held_out(series(1, 2, 3), 4)
+    assert known.values.tolist() == [1, 2]
+    np.testing.assert_array_equal(actual, [3, np.nan, np.nan, np.nan])
+    known, actual = scoring.held_out(series(1), 2)
+    assert known.values.tolist() == [1]
+    assert np.isnan(actual).tolist() == [True, True]
+
+
+def test_no_newest_reading_is_refused():
+    with pytest.raises(DataError, match="no newest readings"):
+        scoring.held_out(series(), 2)
+
+
+def test_the_floor_is_not_below_itself_whatever_its_choice_cost():
+    worse = PROOF["floor"] | {"wape": 0.04}
+    assert scoring.check_skill(proof(floor=worse, forecaster="seasonal_naive"), 0.0).passed
+    assert not scoring.check_skill(proof(floor=worse, forecaster="seasonal_naive"), 0.1).passed
+
+
+@pytest.mark.parametrize(("forecaster", "refused"), [("cold_start", False), ("ridge", True)])
+def test_a_cold_start_that_no_day_could_score_is_a_warning(forecaster, refused):
+    nothing = dict.fromkeys(PROOF["metrics"]) | {"points": 0}
+    check = scoring.check_skill(proof(metrics=nothing, floor=nothing, forecaster=forecaster), 0.0)
+    assert not check.passed
+    assert check.refuses is refused
+    if not refused:
+        held = scoring.insist([check, scoring.check_digest("model", "a", "a")])
+        assert held == "all 2 assertions hold, with a warning of skill"
 
 
 def test_the_score_says_whether_the_hours_were_learned_from():

@@ -456,9 +456,10 @@ def test_evidence_that_cannot_be_read_is_missing(home):
 def test_figures_beside_the_model_must_be_those_that_people_sign(home):
     made = home.create()
     proof = json.loads(home.dev.models.proofs[C1, 1])
-    proof["metrics"]["wape"] = 0.001
-    home.dev.models.proofs[C1, 1] = json.dumps(proof).encode()
-    assert "are not those of its evidence" in verdicts(home, made, "registry")["evidence"].reason
+    for change in ({"metrics": proof["metrics"] | {"wape": 0.001}}, {"forecaster": "cold_start"}):
+        home.dev.models.proofs[C1, 1] = json.dumps(proof | change).encode()
+        said = verdicts(home, made, "registry")["evidence"].reason
+        assert "are not those of its evidence" in said
 
 
 def review(**change):
