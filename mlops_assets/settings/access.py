@@ -2,7 +2,8 @@
 
 Only the ETL writes readings. Production reads lake and registry and writes its own deployments and
 forecasts: it can change nothing that a model learned from. Whoever decides appends to the ledger,
-and anchors its head where nobody can remove it.
+and anchors its head where nobody can remove it. A pull request's pipeline runs what anybody may have
+written: `review` reads what it compares with, and writes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from mlops_assets.settings.azure import Container, Role
 Right = Literal["read", "write"]
 
 ACCESS: Mapping[Role, Mapping[Container, Right]] = {
-    "etl": {"raw": "write", "lake": "write", "ledger": "read", "anchors": "read"},
+    "etl": {
+        "raw": "write",
+        "lake": "write",
+        "dev": "read",  # until when each circuit is trained: rows before it are restatements
+        "ledger": "read",
+        "anchors": "read",
+    },
     "dev": {
         "raw": "read",
         "lake": "read",
@@ -51,5 +58,15 @@ ACCESS: Mapping[Role, Mapping[Container, Right]] = {
         "prod": "write",
         "ledger": "write",
         "anchors": "write",
+    },
+    "review": {
+        "raw": "read",
+        "lake": "read",
+        "forecasts": "read",
+        "dev": "read",
+        "registry": "read",
+        "prod": "read",
+        "ledger": "read",
+        "anchors": "read",
     },
 }

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from mlops_assets.domain.errors import UsageError
 from mlops_assets.domain.quota import Quota, Serves
 
-Role = Literal["etl", "dev", "release", "test", "prod"]
+Role = Literal["etl", "dev", "release", "test", "prod", "review"]
 Workspace = Literal["dev", "test", "prod"]
 # What each container holds, by the names of a local home; `docs/azure.md` says who may write where.
 Container = Literal[

@@ -84,7 +84,7 @@ def test_before_a_home_is_made_nothing_is_wrong_and_what_comes_next_is_told(clin
     assert done.exit_code == 0
     assert [name for name, row in rows.items() if not row["ok"]] == []
     assert rows["home"]["says"] == "none yet: `mlops init` is next"
-    assert rows["azure: identities"]["says"] == "5 identities"
+    assert rows["azure: identities"]["says"] == "6 identities"
     assert rows["quota"]["says"] == "0 circuits, 166 fit the region"
 
 

@@ -108,6 +108,7 @@ RULES: dict[str, tuple[Grant, ...]] = {
     ),
     "test": _serving("test"),
     "prod": (*_serving("prod"), Grant("monitor", ("*",))),
+    "review": (Grant("devops", ("*",)),),
 }
 
 

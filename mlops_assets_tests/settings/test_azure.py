@@ -116,7 +116,7 @@ def test_a_host_with_one_identity_is_that_role_for_everything(tmp_path):
         return Settings.find(tmp_path, None, environ, tmp_path).backend.identities
 
     assert set(found("prod").values()) == {"p"}
-    assert found("prod").keys() == {"etl", "dev", "release", "test", "prod"}
+    assert found("prod").keys() == {"etl", "dev", "release", "test", "prod", "review"}
     assert found("") == {"prod": "p", "dev": "d"}
     with pytest.raises(UsageError, match=r"MLOPS_ROLE is 'etl': identities of the settings name"):
         found("etl")

@@ -52,7 +52,7 @@ _TRAINING = tuple(
 )
 _ADVICE = "deploy infra/access.json again"
 _NOT_HERE = "not asked: no role of this host needs it"
-_SHARED = "not asked: roles share an identity; name five in the settings to keep them apart"
+_SHARED = "not asked: roles share an identity; name one each in the settings to keep them apart"
 
 
 class Examination:
@@ -113,7 +113,7 @@ class Examination:
         if len(self._roles) == 1:
             return f"this host is {self._roles[0]}, and nothing else"
         if len(people) == 1:
-            return "one identity for every role: name five in the settings to keep them apart"
+            return "one identity for every role: name one each in the settings to keep them apart"
         shared = [", ".join(roles) for roles in people.values() if len(roles) > 1]
         return f"{len(people)} identities" + (
             f"; one for {'; one for '.join(shared)}" * bool(shared)

@@ -70,7 +70,7 @@ def test_what_infra_makes_is_well(clinic):
         "versions", "identities", "workspaces", "clusters", "registry", "containers", "access",
         "serving", "synapse", "names", "monitor", "reviews",
     }  # fmt: skip
-    assert found["identities"].reason == "5 identities"
+    assert found["identities"].reason == "6 identities"
     assert found["clusters"].reason.startswith("train-cluster 0-4 STANDARD_DS3_V2, test-cluster")
 
 
