@@ -88,6 +88,12 @@ def test_only_the_etl_writes_readings_and_production_changes_nothing_that_models
     assert "dev" not in ACCESS["prod"]
 
 
+def test_what_runs_before_anybody_approved_it_reads_containers_and_nothing_more(open_ones):
+    given = {place: roles for (who, place), roles in _grants(open_ones).items() if who == "review"}
+    assert set(given) == set(ACCESS["review"])
+    assert all(roles == {READER} for roles in given.values())
+
+
 def test_who_serves_may_do_what_the_control_plane_lets_it_and_no_more(open_ones):
     kind = "Microsoft.Authorization/roleDefinitions"
     serving, asking = sorted(
