@@ -56,7 +56,11 @@ class DeployedModels:
     def __init__(self, folder: Path) -> None:
         self._found = dict(_models(folder))
 
-    def read(self, plant_id: str) -> Mapping[str, Mapping[str, bytes]]:  # noqa: ARG002 it has one
+    def listed(self, plant_id: str) -> frozenset[str]:  # noqa: ARG002 it has one
+        """The digests of all."""
+        return frozenset(self._found)
+
+    def read(self, plant_id: str) -> Mapping[str, Mapping[str, bytes]]:  # noqa: ARG002 likewise
         """The files of models by digest."""
         return self._found
 

@@ -120,12 +120,16 @@ class Issue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """What became of one circuit in a batch: its issue, or the sentence that says why it failed."""
+    """What became of one circuit in a batch: its issue, or the sentence that says why it failed.
+
+    ``copied`` says that its live model was among the copies that its plant's models are read from.
+    """
 
     circuit: CircuitKey
     issue: Issue | None = None
     failed: str = ""
     seconds: float = 0.0
+    copied: bool = False
 
 
 def window_of(serving: Serving, begin: datetime, *, context_steps: int) -> Window:

@@ -27,6 +27,7 @@ from mlops_assets.flows.ladder import Forecasting, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import date, datetime
 
     import polars as pl
@@ -111,7 +112,7 @@ def predict(
         prod.proven.remember(models.proven & served)
     _store(batch, lake, prod, delta_version=delta_version, now=now)
     if prod.models is not None and circuits is None:
-        _keep_models(prod.models, registry, live)
+        _keep_models(prod.models, registry, live, batch.uncopied)
     return batch.report(delta_version=delta_version)
 
 
@@ -137,15 +138,22 @@ def _decided(
 
 
 def _keep_models(
-    kept: PlantModels, registry: SharedRegistry, live: Mapping[CircuitKey, Deployment]
+    kept: PlantModels,
+    registry: SharedRegistry,
+    live: Mapping[CircuitKey, Deployment],
+    uncopied: AbstractSet[CircuitKey],
 ) -> None:
-    """Lay the live models of each plant side by side for the next batch, where they are not."""
+    """Lay the live models of each plant side by side for the next batch, where they are not.
+
+    ``uncopied`` are circuits whose model the batch did not find there, whatever is listed.
+    """
     plants: dict[str, list[Deployment]] = {}
     for deployment in live.values():
         plants.setdefault(deployment.circuit.plant_id, []).append(deployment)
     for plant, deployments in plants.items():
-        before = kept.read(plant)
-        if before.keys() == {each.model_digest for each in deployments}:
+        listed = kept.listed(plant)
+        lost = {each.model_digest for each in deployments if each.circuit in uncopied}
+        if not lost and listed == {each.model_digest for each in deployments}:
             continue
         models = {}
         for each in deployments:
@@ -154,7 +162,7 @@ def _keep_models(
                 record = registry.models.get(each.circuit, each.model_version)
                 if record.digest == each.model_digest:
                     models[record.digest] = registry.models.files(record)
-        if models.keys() != before.keys():
+        if models.keys() != listed or models.keys() & lost:
             kept.write(plant, models)
 
 
@@ -188,12 +196,15 @@ class _Batch:
     issues: dict[CircuitKey, Issue] = field(default_factory=dict)
     kept: dict[CircuitKey, pl.DataFrame] = field(default_factory=dict)
     seconds: dict[CircuitKey, float] = field(default_factory=dict)
+    uncopied: set[CircuitKey] = field(default_factory=set)
     done: dict[CircuitKey, CircuitForecast] = field(default_factory=dict)
     rows: int = 0
 
     def take(self, issued: Issued) -> None:
         """Remember what became of one circuit."""
         self.seconds[issued.circuit] = issued.seconds
+        if not issued.copied:
+            self.uncopied.add(issued.circuit)
         if issued.issue is None:
             self.failed[issued.circuit] = issued.failed
         else:

@@ -7,7 +7,7 @@ circuits: which circuits come together changes how often the table is read and n
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.forecast import Issued, series_by_circuit, window_of
@@ -47,7 +47,7 @@ class Issuing:
         ladders: dict[CircuitKey, Ladder] = {}
         windows: dict[CircuitKey, Window] = {}
         seconds: dict[CircuitKey, float] = {}
-        kept = {}
+        kept: dict[str, Mapping[str, Mapping[str, bytes]]] = {}
         if self.kept is not None:
             plants = sorted({circuit.plant_id for circuit in circuits})
             kept = {plant: self.kept.read(plant) for plant in plants}
@@ -65,13 +65,19 @@ class Issuing:
                 steps = ladder.context_steps()
                 windows[circuit] = window_of(serving, begin, context_steps=steps)
             except Exception as error:  # noqa: BLE001 a failing circuit never stops the others
-                yield Issued(circuit=circuit, failed=said(error))
+                yield Issued(circuit=circuit, failed=said(error), copied=self._is_in(kept, circuit))
                 continue
             ladders[circuit] = ladder
             seconds[circuit] = time.perf_counter() - started
         series = known_series(self.readings, ladders, windows, version=self.delta_version)
         for circuit, ladder in ladders.items():
-            yield self._issued(ladder, windows[circuit], series.get(circuit), seconds[circuit])
+            issued = self._issued(ladder, windows[circuit], series.get(circuit), seconds[circuit])
+            yield replace(issued, copied=self._is_in(kept, circuit))
+
+    def _is_in(
+        self, kept: Mapping[str, Mapping[str, Mapping[str, bytes]]], circuit: CircuitKey
+    ) -> bool:
+        return self.live[circuit].model_digest in kept.get(circuit.plant_id, {})
 
     def _issued(
         self, ladder: Ladder, window: Window, series: Series | None, seconds: float

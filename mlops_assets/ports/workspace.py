@@ -239,6 +239,9 @@ class ProvenModels(Protocol):
 class PlantModels(Protocol):
     """Copies of the models that a plant serves, to be read together."""
 
+    def listed(self, plant_id: str) -> frozenset[str]:
+        """The digests that the copies are said to have; no model is read for it."""
+
     def read(self, plant_id: str) -> Mapping[str, Mapping[str, bytes]]:
         """The files of models by digest, each checked against it; none where none is kept."""
 

@@ -17,8 +17,13 @@ FIRST, NEXT = DAY - timedelta(days=1), DAY
 class FakePlantModels:
     plants: dict[str, dict] = field(default_factory=dict)
     writes: int = 0
+    reads: list[str] = field(default_factory=list)
+
+    def listed(self, plant_id):
+        return frozenset(self.plants.get(plant_id, {}))
 
     def read(self, plant_id):
+        self.reads.append(plant_id)
         found = self.plants.get(plant_id, {})
         return {
             digest: files for digest, files in found.items() if digest_of_files(files) == digest
@@ -44,10 +49,12 @@ def test_the_next_batch_reads_no_model_from_the_registry(production):
     production.serve(C1, C2, OTHER)
     first = predict(production)
     production.shelf.reads = 0
+    production.prod.models.reads.clear()
 
     second = predict(production, NEXT)
 
     assert production.shelf.reads == 0
+    assert production.prod.models.reads == ["P1", "P2"]
     assert {one.fallback for one in second.circuits.values()} == {"none"}
     assert len(second.circuits) == len(first.circuits) == 3
     assert production.prod.models.writes == 2  # two plants, once each
@@ -90,6 +97,32 @@ def test_a_damaged_copy_is_read_from_the_registry_and_laid_down_anew(production)
 
     assert report.circuits[C1].fallback == "none"
     assert digest in production.prod.models.read("P1")
+    predict(production, NEXT)
+    assert production.prod.models.writes == 2
+
+
+def test_a_damaged_copy_of_what_is_not_forecast_again_is_laid_down_when_it_is(production):
+    production.serve(C1, C2)
+    predict(production)
+    digest = production.shelf.records[C1, 1].digest
+    production.prod.models.plants["P1"][digest] = {"model.json": b"{}"}
+
+    predict(production)  # the day stands: nothing is read
+    assert production.prod.models.writes == 1
+    predict(production, NEXT)
+    assert digest in production.prod.models.read("P1")
+
+
+def test_a_circuit_that_is_live_no_more_leaves_the_copies(production):
+    production.serve(C1, C2)
+    predict(production)
+    digest = production.shelf.records[C1, 1].digest
+    production.prod.models.plants["P1"]["0" * 64] = {"model.json": b"{}"}
+
+    predict(production, NEXT)
+
+    assert "0" * 64 not in production.prod.models.plants["P1"]
+    assert digest in production.prod.models.plants["P1"]
 
 
 def test_one_circuit_alone_changes_no_plants_copies(production):
@@ -109,3 +142,5 @@ def test_a_model_that_cannot_be_read_is_not_kept_and_the_others_are(production):
 
     assert report.circuits[C1].fallback == "previous_model"
     assert set(production.prod.models.plants["P1"]) == {production.shelf.records[C2, 2].digest}
+    predict(production, NEXT)
+    assert production.prod.models.writes == 1

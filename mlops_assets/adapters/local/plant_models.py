@@ -30,15 +30,21 @@ class LocalPlantModels:
 
     folder: Path
 
+    def listed(self, plant_id: str) -> frozenset[str]:
+        """Return the digests that the first line names; what lies behind it is not read."""
+        try:
+            with self._path(plant_id).open("rb") as file:
+                return frozenset(_head(file.readline()))
+        except (OSError, ValueError, AttributeError, KeyError, TypeError):
+            return frozenset()
+
     def read(self, plant_id: str) -> Mapping[str, Mapping[str, bytes]]:
         """Return the files of models by digest, each checked; none where none is kept."""
         data = read_bytes(self._path(plant_id)) or b""
         end = data.find(b"\n")
         try:
-            document = json.loads(data[:end])
-            lengths = document["models"] if document["format"] == _FORMAT else {}
             found, at = {}, end + 1
-            for digest, sizes in lengths.items():
+            for digest, sizes in _head(data[:end]).items():
                 files = {}
                 for name, size in zip(MODEL_FILES, sizes, strict=True):
                     files[name] = data[at : at + size]
@@ -61,3 +67,13 @@ class LocalPlantModels:
 
     def _path(self, plant_id: str) -> Path:
         return self.folder / f"{plant_id}.models"
+
+
+def _head(line: bytes) -> dict[str, list[int]]:
+    """Return how long each model's files are; one of many errors where the line says no such thing.
+
+    Raises:
+        ValueError, AttributeError, KeyError, TypeError: it is not ours.
+    """
+    document = json.loads(line)
+    return dict(document["models"]) if document["format"] == _FORMAT else {}

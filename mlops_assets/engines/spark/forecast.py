@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[Sequence[CircuitKey]], Iterable[Issued]]
 
-# Groups a core: a slow one does not keep the others waiting, and each reads the table once.
+# Tasks a core: a slow one does not keep the others waiting, and each reads the table once.
 _GROUPS = 2
 
 
@@ -39,15 +39,35 @@ class SparkBatchEngine:
             return
         with self._sessions.session() as session, explained("the batch could not be done"):
             cores = int(session.sparkContext.defaultParallelism)
-            groups = min(len(circuits), _GROUPS * cores)
-            # Neighbours lie in other groups, so that a plant's slow models are spread.
-            rows = [(number % groups, str(key)) for number, key in enumerate(circuits)]
+            tasks = groups(circuits, _GROUPS * cores)
+            rows = [(number, str(key)) for number, group in enumerate(tasks) for key in group]
             named = session.createDataFrame(rows, "number int, circuit string")
-            told = named.repartitionByRange(groups, "number").mapInArrow(
+            told = named.repartitionByRange(len(tasks), "number").mapInArrow(
                 Apply(work), "issued binary"
             )
             found = [decode(bytes(row["issued"])) for row in told.collect()]
         yield from sorted(found, key=lambda issued: issued.circuit)
+
+
+def groups(circuits: Sequence[CircuitKey], most: int) -> list[list[CircuitKey]]:
+    """Return circuits in at most so many groups of about one size, the largest plants first.
+
+    A plant's models are read by whoever has a circuit of it, so a plant lies in one group, and in
+    more only where it is larger than a group is to be.
+    """
+    size = max(1, -(-len(circuits) // most))
+    plants: dict[str, list[CircuitKey]] = {}
+    for circuit in circuits:
+        plants.setdefault(circuit.plant_id, []).append(circuit)
+    pieces = [
+        plant[first : first + size]
+        for plant in plants.values()
+        for first in range(0, len(plant), size)
+    ]
+    made: list[list[CircuitKey]] = [[] for _ in range(min(most, len(pieces)))]
+    for piece in sorted(pieces, key=len, reverse=True):
+        min(made, key=len).extend(piece)
+    return made
 
 
 class Apply:

@@ -21,6 +21,7 @@ def kept(tmp_path):
 
 def test_a_plant_without_a_file_keeps_nothing(kept):
     assert kept.read("P1") == {}
+    assert kept.listed("P1") == frozenset()
 
 
 def test_models_come_back_by_their_digest(kept):
@@ -28,7 +29,29 @@ def test_models_come_back_by_their_digest(kept):
     kept.write("P1", models)
 
     assert kept.read("P1") == models
+    assert kept.listed("P1") == models.keys()
     assert kept.read("P2") == {}
+
+
+def test_what_is_listed_is_told_by_the_first_line_alone(kept):
+    digest, files = a_model("one")
+    kept.write("P1", {digest: files})
+    path = kept.folder / "P1.models"
+    path.write_bytes(path.read_bytes().partition(b"\n")[0])
+
+    assert kept.listed("P1") == {digest}
+    assert kept.read("P1") == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"{", b"[]\n", b"null\n", b"\xff\n", b'{"format": 1}\n']
+)
+def test_a_file_of_another_kind_lists_and_gives_nothing(kept, content):
+    kept.write("P1", {})
+    (kept.folder / "P1.models").write_bytes(content)
+
+    assert kept.listed("P1") == frozenset()
+    assert kept.read("P1") == {}
 
 
 def test_what_is_written_replaces_what_was_there(kept):
