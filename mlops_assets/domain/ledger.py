@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 GENESIS = "0" * 64
 # The event by which people accept that a home was restored from before its newest decisions.
 RESTORED = "restored"
+# Where people void anchors that no decision is behind, in the config repository.
+ANCHORS_FILE = "trust/anchors.yml"
 MAXIMUM_LINE_BYTES = 4 * 2**20
 # Clocks of two machines may differ by this much; one that ran back further is refused.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -165,15 +167,16 @@ def anchored_heads(anchors: Sequence[str]) -> Mapping[int, frozenset[str]]:
 
 
 def standing_heads(
-    entries: Sequence[LedgerEntry], anchors: Sequence[str]
+    entries: Sequence[LedgerEntry], anchors: Sequence[str], *, stay: bool = False
 ) -> Mapping[int, frozenset[str]]:
     """Return the anchored hashes without those that an entry says were lost with a home.
 
-    Such an entry can only name what would have come in its place or after it.
+    Such an entry can only name what would have come in its place or after it. It is not signed, so
+    where anchors ``stay`` it cancels none.
     """
     heads = dict(anchored_heads(anchors))
     for entry in entries:
-        if entry.event == RESTORED:
+        if entry.event == RESTORED and not stay:
             with well_formed(entry):
                 for seq, digest in entry.data["lost"]:
                     if seq >= entry.seq:
@@ -191,19 +194,53 @@ def lost_heads(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> list[l
     ]
 
 
-def anchor_problems(entries: Sequence[LedgerEntry], anchors: Sequence[str]) -> tuple[str, ...]:
+def voided_anchors(document: object, where: str) -> Mapping[str, str]:
+    """Read which anchors people voided, and why, from what `trust/anchors.yml` holds.
+
+    Raises:
+        RefusedError: it has another form; nothing of it counts then.
+    """
+    try:
+        return dict(_voided(document, where))
+    except IdentifierError as error:
+        raise RefusedError("E_TRUST", str(error)) from error
+
+
+def _voided(document: object, where: str) -> Iterator[tuple[str, str]]:
+    whole = expect_fields(document, {"format", "voided"}, what=where)
+    if whole["format"] != 1 or not isinstance(whole["voided"], list):
+        raise IdentifierError(f"{where}: is not format 1 with a list of voided anchors")
+    for each in whole["voided"]:
+        item = expect_fields(each, {"anchor", "reason"}, what=f"{where}: voided")
+        anchor, reason = item["anchor"], item["reason"]
+        if not isinstance(anchor, str) or not _ANCHOR.fullmatch(anchor):
+            raise IdentifierError(
+                f"{where}: {shown(anchor)} is no anchor: write NUMBER SHA256, in quotes"
+            )
+        if not isinstance(reason, str) or not reason.strip():
+            raise IdentifierError(f"{where}: {shown(anchor)}: write a reason")
+        yield anchor, reason
+
+
+def anchor_problems(
+    entries: Sequence[LedgerEntry], anchors: Sequence[str], *, stay: bool = False
+) -> tuple[str, ...]:
     """Say where a log, its chain checked, differs from what was anchored; nothing when it holds.
 
     The newest entry may still lack its anchor: a crash between the two leaves it so, and the next
     append adds it.
     """
-    heads = standing_heads(entries, anchors)
+    heads = standing_heads(entries, anchors, stay=stay)
     # In a checked chain each entry's hash is what the next one names.
     hashes = [entry.prev for entry in entries[1:]] + [hash_of(entry) for entry in entries[-1:]]
     problems = [
         f"ledger entry {entry.seq} has no anchor in the config repository"
         if entry.seq not in heads
         else f"ledger entry {entry.seq} is not the one that was anchored"
+        if digest not in heads[entry.seq]
+        else f"ledger entry {entry.seq} is not the one that was anchored alone: somebody anchored "
+        f"{', '.join(sorted(heads[entry.seq] - {digest}))} under its number too; "
+        "docs/identities.md says who may void it"
         for entry, digest in zip(entries, hashes, strict=True)
         if heads.get(entry.seq) != frozenset({digest})
         and (entry.seq in heads or entry.seq != len(entries) - 1)

@@ -53,11 +53,13 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
         manifests = dict(_manifests(platform, known, problems))
         problems += _approvals(platform, known, manifests)
         problems += _deployments(platform, entries, known, manifests)
-    return {"ok": not problems, "entries": len(entries), "problems": problems} | _losses(entries)
+    return {"ok": not problems, "entries": len(entries), "problems": problems} | _losses(
+        platform, entries
+    )
 
 
-def _losses(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
-    """What people accepted as lost with a home, for everybody to see; nothing where nothing was."""
+def _losses(platform: Platform, entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    """What people accepted as lost with a home or voided, for everybody; nothing where none was."""
     accepted = [
         {
             "entry": entry.seq,
@@ -68,12 +70,19 @@ def _losses(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
         for entry in entries
         if entry.event == RESTORED
     ]
-    return {"restored": accepted} if accepted else {}
+    voided: Mapping[str, str] = {}
+    # A broken file is a problem that the anchors tell already.
+    with suppress(MlopsError):
+        voided = platform.config.voided()
+    return ({"restored": accepted} if accepted else {}) | (
+        {"voided": dict(voided)} if voided else {}
+    )
 
 
 def _anchors(platform: Platform, entries: Sequence[LedgerEntry]) -> tuple[str, ...]:
     try:
-        return anchor_problems(entries, platform.config.anchored())
+        config = platform.config
+        return anchor_problems(entries, config.anchored(), stay=config.anchors_stay)
     except MlopsError as error:
         return (str(error),)
 

@@ -101,7 +101,14 @@ class ConfigRepository(Protocol):
         """Write the ledger's head as a git note on the root commit."""
 
     def anchored(self) -> Sequence[str]:
-        """Every text ever anchored, oldest first."""
+        """Every text ever anchored and not voided, oldest first."""
+
+    def voided(self) -> Mapping[str, str]:
+        """The anchors that people voided in ``trust/anchors.yml``, each with the reason."""
+
+    @property
+    def anchors_stay(self) -> bool:
+        """Whether nobody can remove an anchor: then no entry may say that decisions were lost."""
 
 
 class Signer(Protocol):

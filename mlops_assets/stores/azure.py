@@ -87,7 +87,7 @@ class AzureStores:
         from mlops_assets.adapters.tree.ledger import TreeLedger
 
         tree = self.tree("release", "ledger", "ledger", "ledger")
-        return TreeLedger(tree, config.anchor, config.anchored)
+        return TreeLedger(tree, config.anchor, config.anchored, stay=config.anchors_stay)
 
     def config(self, folder: Path, ref: str) -> AzureConfigRepository:
         """The clone of the config repository, with what its pull requests say."""

@@ -245,7 +245,11 @@ def test_anchors_and_log_are_compared_in_whole_sentences():
         "ledger entry 1 has no anchor in the config repository",
     )
     twice = [*ANCHORS, f"1 {'0' * 64}"]
-    assert anchor_problems(LOG, twice) == ("ledger entry 1 is not the one that was anchored",)
+    [problem] = anchor_problems(LOG, twice)
+    assert problem == (
+        "ledger entry 1 is not the one that was anchored alone: somebody anchored "
+        f"{'0' * 64} under its number too; docs/identities.md says who may void it"
+    )
 
 
 def test_entries_of_one_second_are_in_order():

@@ -11,10 +11,12 @@ from mlops_assets.domain.ledger import (
     RESTORED,
     anchor_of,
     anchor_problems,
+    anchored_heads,
     following,
     hash_of,
     lost_heads,
     standing_heads,
+    voided_anchors,
 )
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -93,3 +95,48 @@ def test_an_entry_that_no_platform_wrote_is_refused_by_its_number(whole, lost):
     entries = grown(whole, RESTORED, lost=lost)
     with pytest.raises(RefusedError, match="ledger entry 5"):
         anchor_problems(entries, anchors(entries))
+
+
+def test_where_anchors_stay_no_entry_says_that_something_was_lost(whole):
+    lost = lost_heads(whole[:3], anchors(whole))
+    restored = grown(whole[:3], RESTORED, lost=lost)
+    known = anchors(whole) + anchors(restored)
+    assert anchor_problems(restored, known, stay=True)
+    assert standing_heads(restored, known, stay=True) == anchored_heads(known)
+    assert anchor_problems(restored, known) == ()
+
+
+def test_an_anchor_beside_the_right_one_is_named_with_where_to_look(whole):
+    stray = "f" * 64
+    [problem] = anchor_problems(whole, [*anchors(whole), f"0 {stray}"])
+    assert problem.startswith("ledger entry 0 is not the one that was anchored alone")
+    assert stray in problem
+    assert hash_of(whole[0]) not in problem
+
+
+def test_anchors_are_voided_each_with_a_reason():
+    anchor = f"0 {'f' * 64}"
+    document = {"format": 1, "voided": [{"anchor": anchor, "reason": "planted"}]}
+    assert voided_anchors(document, "trust/anchors.yml") == {anchor: "planted"}
+    assert voided_anchors({"format": 1, "voided": []}, "trust/anchors.yml") == {}
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (None, "is not a JSON object"),
+        ({"format": 2, "voided": []}, "is not format 1"),
+        ({"format": 1, "voided": {}}, "is not format 1"),
+        ({"format": 1}, "lacks voided"),
+        ({"format": 1, "voided": ["0"]}, "voided is not a JSON object"),
+        ({"format": 1, "voided": [{"anchor": 0, "reason": "x"}]}, "is no anchor"),
+        ({"format": 1, "voided": [{"anchor": "0 ff", "reason": "x"}]}, "is no anchor"),
+        ({"format": 1, "voided": [{"anchor": f"0 {'f' * 64}", "reason": " "}]}, "write a reason"),
+        ({"format": 1, "voided": [{"anchor": f"0 {'f' * 64}"}]}, "lacks reason"),
+    ],
+)
+def test_a_file_that_is_half_understood_voids_nothing(document, says):
+    with pytest.raises(RefusedError, match=says) as caught:
+        voided_anchors(document, "trust/anchors.yml")
+    assert caught.value.code == "E_TRUST"
+    assert str(caught.value).startswith("trust/anchors.yml")

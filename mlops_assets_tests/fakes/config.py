@@ -102,6 +102,11 @@ class FakeConfigRepository:
     def anchor(self, text):
         self.notes.append(text)
 
+    anchors_stay = False
+
+    def voided(self):
+        return {}
+
     def anchored(self):
         return tuple(self.notes)
 

@@ -135,6 +135,11 @@ class FakeConfigRepository:
     def commit(self, files, *, message, author, branch):
         return self.add(files, author=author, message=message)
 
+    anchors_stay = False
+
+    def voided(self):
+        return {}
+
     def anchored(self):
         return list(self.notes)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.adapters.local.config import GitConfigRepository
 from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.ledger import ANCHORS_FILE, voided_anchors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mlops_assets.adapters.azure.blobs import Blobs
@@ -71,10 +72,32 @@ class AzureConfigRepository(GitConfigRepository):
             raise DataError(f"{text!r} is no head of a ledger")
         self._anchors.put_if_absent(f"{int(match[1]):016d}-{match[2]}", text.encode())
 
+    @property
+    def anchors_stay(self) -> bool:
+        """Their container lets nobody remove one."""
+        return True
+
+    def voided(self) -> Mapping[str, str]:
+        """What the watched ref voids: an anchor that nobody can remove stays, and counts no more.
+
+        Whoever may write anchors may plant one, and so end the home for good; what counts is said
+        where it is said whose signatures do.
+        """
+        from mlops_assets.catalog.nodes import parse, plain_value
+
+        place = f"{self.head()}:{self._prefix()}{ANCHORS_FILE}"
+        git = self._git()
+        if not git.succeeds("cat-file", "-e", place):
+            return {}
+        text = git.run("cat-file", "blob", place)
+        return voided_anchors(plain_value(parse(ANCHORS_FILE, text)), ANCHORS_FILE)
+
     def anchored(self) -> Sequence[str]:
         """Every text ever anchored, by number: one listing, however long the ledger is."""
         names = (_NAME.fullmatch(blob.name) for blob in self._anchors.list())
-        return tuple(f"{int(name[1])} {name[2]}" for name in names if name)
+        found = tuple(f"{int(name[1])} {name[2]}" for name in names if name)
+        voided = self.voided() if found else {}
+        return tuple(text for text in found if text not in voided)
 
     def _reviewed(
         self, commits: Sequence[CommitInfo], *, since: str | None, until: str

@@ -248,6 +248,15 @@ class GitConfigRepository:
         printed = self._git().run("log", "-z", "--reverse", "--format=%B", self._notes_ref, "--")
         return tuple(text.rstrip("\n") for text in _texts(printed))
 
+    def voided(self) -> Mapping[str, str]:
+        """Nothing: a note that somebody planted is taken away where notes are kept."""
+        return {}
+
+    @property
+    def anchors_stay(self) -> bool:
+        """Whoever may write the notes may take them away."""
+        return False
+
     def _top(self) -> Path | None:
         """The work tree's top: this folder, or the nearest one above that is a repository."""
         folder = self._folder.resolve()

@@ -39,15 +39,21 @@ _KINDS = ("releases", "requests", "approvals", "consumed", "collected")
 
 
 class TreeLedger:
-    """The ledger of one home; ``anchor`` and ``anchored`` keep its head outside of it."""
+    """The ledger of one home; ``anchor`` and ``anchored`` keep its head outside of it.
+
+    Where anchors ``stay`` for good no entry can say that what they name was lost.
+    """
 
     def __init__(
         self,
         tree: Tree,
         anchor: Callable[[str], None],
         anchored: Callable[[], Sequence[str]],
+        *,
+        stay: bool = False,
     ) -> None:
         self._tree = tree
+        self._stay = stay
         self._anchor = anchor
         self._anchored = anchored
         self._thread = threading.RLock()
@@ -90,6 +96,12 @@ class TreeLedger:
         The entry names each lost one by number and hash for good. Returns how many there were;
         a log that differs from its anchors in any other way is refused as ever.
         """
+        if self._stay:
+            raise RefusedError(
+                "E_ANCHOR",
+                f"{self._tree.where(_LOG)}: its anchors stay for good, so no entry says that "
+                "decisions were lost; docs/identities.md says who may void them",
+            )
         with self._thread, self._tree.locked(_LOCK):
             log = self._whole_lines()
             entries = self._read(log)
@@ -131,9 +143,9 @@ class TreeLedger:
         """Finish what a killed append left, and refuse what no crash can leave."""
         entries = self.entries()
         anchors = self._anchored()
-        if problems := anchor_problems(entries, anchors):
+        if problems := anchor_problems(entries, anchors, stay=self._stay):
             raise RefusedError("E_ANCHOR", f"{problems[0]}; see `mlops verify`")
-        if entries and entries[-1].seq not in standing_heads(entries, anchors):
+        if entries and entries[-1].seq not in standing_heads(entries, anchors, stay=self._stay):
             self._anchor(anchor_of(entries[-1]))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 
 from mlops_assets.adapters.azure.config import AzureConfigRepository
 from mlops_assets.adapters.azure.pull_request import AzurePullRequests
 from mlops_assets.adapters.local.config import GitConfigRepository
-from mlops_assets.domain.errors import DataError, EngineError
+from mlops_assets.adapters.tree.ledger import TreeLedger
+from mlops_assets.domain.errors import DataError, EngineError, RefusedError
+from mlops_assets.domain.ledger import RESTORED, following, hash_of, line_of
 from mlops_assets.settings.azure import AzureBackend, DevOps
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
 from mlops_assets_tests.control_plane.devops import DevOpsService
@@ -28,6 +31,7 @@ BACKEND = AzureBackend(
 )
 ANN, BOB, CAT = "ann@co.example", "bob@co.example", "cat@co.example"
 SPEC = "plants/P1/C1.yml"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 class Project:
@@ -359,3 +363,67 @@ def test_what_is_no_head_is_not_anchored(anchoring):
 def test_without_azure_devops_reviews_are_gits_own(project, anchoring):
     project.push("1\n", message=f"Change\n\nReviewed-by: Bob <{BOB}>")
     assert reviewed(anchoring) == [[BOB]]
+
+
+@pytest.fixture
+def ledger(anchoring, azurite):
+    made = TreeLedger(azurite.tree("ledger"), anchoring.anchor, anchoring.anchored, stay=True)
+    made.append("initialised", "platform", {"format": 1}, NOW)
+    return made
+
+
+def voids(project, *anchors):
+    """Say on the watched ref that anchors count no more."""
+    listed = "".join(f'  - anchor: "{each}"\n    reason: planted\n' for each in anchors)
+    text = f"format: 1\nvoided:\n{listed}".encode()
+    project.git.commit({"trust/anchors.yml": text}, message="Void", author=ANN, branch=None)
+
+
+def test_a_planted_anchor_ends_the_home_until_the_watched_ref_voids_it(project, anchoring, ledger):
+    stray = f"0 {'f' * 64}"
+    anchoring.anchor(stray)
+    with pytest.raises(RefusedError, match=r"docs/identities\.md says who may void it") as caught:
+        ledger.append("released", "platform", {}, NOW)
+    assert caught.value.code == "E_ANCHOR"
+
+    voids(project, stray)
+    assert anchoring.voided() == {stray: "planted"}
+    assert ledger.append("released", "platform", {}, NOW).seq == 1
+    assert len(anchoring.anchored()) == 2
+
+
+def test_nothing_is_voided_by_a_file_of_another_branch_or_of_the_work_tree(
+    project, anchoring, ledger
+):
+    stray = f"7 {'f' * 64}"
+    anchoring.anchor(stray)
+    text = f'format: 1\nvoided:\n  - anchor: "{stray}"\n    reason: mine\n'.encode()
+    project.git.commit({"trust/anchors.yml": text}, message="Void", author=ANN, branch="aside")
+    (project.folder / "trust").mkdir()
+    (project.folder / "trust" / "anchors.yml").write_bytes(text)
+    with pytest.raises(RefusedError, match="it was cut off"):
+        ledger.append("released", "platform", {}, NOW)
+
+
+def test_a_file_that_is_no_list_of_anchors_voids_nothing(project, anchoring, ledger):
+    text = b"format: 1\nvoided: all\n"
+    project.git.commit({"trust/anchors.yml": text}, message="Void", author=ANN, branch=None)
+    with pytest.raises(RefusedError, match=r"trust/anchors\.yml: is not format 1"):
+        ledger.append("released", "platform", {}, NOW)
+
+
+def test_no_entry_says_that_what_is_anchored_for_good_was_lost(anchoring, ledger, azurite):
+    ledger.append("released", "platform", {}, NOW)
+    first, second = ledger.entries()
+    cut = line_of(first)
+    excuse = following(
+        first, event=RESTORED, actor="op@co.example", data={"lost": [[1, hash_of(second)]]}, now=NOW
+    )
+    tree = azurite.tree("cut")
+    tree.append("log.jsonl", cut + line_of(excuse), at=0)
+    anchoring.anchor(f"1 {hash_of(excuse)}")
+    forged = TreeLedger(tree, anchoring.anchor, anchoring.anchored, stay=True)
+    with pytest.raises(RefusedError, match="ledger entry 1 is not the one"):
+        forged.append("released", "platform", {}, NOW)
+    with pytest.raises(RefusedError, match="its anchors stay for good"):
+        ledger.accept_loss("op@co.example", "gone", NOW)
