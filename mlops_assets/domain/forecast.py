@@ -132,6 +132,11 @@ class Issued:
     copied: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered(Issued):
+    """A circuit that nobody answered for: what should forecast it broke, and may be asked again."""
+
+
 def window_of(serving: Serving, begin: datetime, *, context_steps: int) -> Window:
     """The readings a circuit's forecast may look at, and the rows it must give.
 

@@ -118,28 +118,28 @@ def roll_back_degraded(
     """Take degraded releases one step back where the policy lets the platform do so.
 
     Once a release, one step, and only circuits whose previous deployment did better by the margin
-    that a new model must hold against its champion. What another
-    process did meanwhile is seen under the ledger's lock, so that nobody goes two steps.
+    that a new model must hold against its champion. A circuit
+    that another process moved meanwhile is no longer served by the release that was judged, so that
+    nobody goes two steps.
     """
     if not config.policy.automatic_rollback:
         return ()
     resume(platform)
     done = []
     for incident in incidents(platform, config, now=now, forecasting=forecasting):
-        with platform.ledger.lock():
-            history = History(platform.ledger.entries())
-            margin = config.policy.gates.champion_margin
-            moves, refused = automatic_moves(incident, history, margin=margin)
-            report = RollbackReport()
-            if moves:
-                report = rollback(
-                    platform,
-                    moves,
-                    operator=PLATFORM,
-                    reason=f"{incident.incident}: {incident.summary}",
-                    now=now,
-                    only_from=incident.release,
-                )
+        history = History(platform.ledger.entries())
+        margin = config.policy.gates.champion_margin
+        moves, refused = automatic_moves(incident, history, margin=margin)
+        report = RollbackReport()
+        if moves:
+            report = rollback(
+                platform,
+                moves,
+                operator=PLATFORM,
+                reason=f"{incident.incident}: {incident.summary}",
+                now=now,
+                only_from=incident.release,
+            )
         done.append(
             AutomaticRollback(
                 incident=incident, report=report, refused={**refused, **report.refused}

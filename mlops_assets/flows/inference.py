@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.forecast import stored_part
+from mlops_assets.domain.errors import EngineError
+from mlops_assets.domain.forecast import VALUE_COLUMNS, Unanswered, stored_part
 from mlops_assets.flows.issue import Issuing
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def answers(
     *,
     version: int,
 ) -> dict[CircuitKey, Issued]:
-    """Ask the endpoints for each circuit's day; nothing where models are applied here."""
+    """Ask the endpoints for each circuit's day; nothing where models are applied here.
+
+    Raises:
+        EngineError: some gave no answer, which says nothing about a model.
+    """
     if serving.batch is None:
         return {}
     found: dict[CircuitKey, Issued] = {}
@@ -38,19 +43,27 @@ def answers(
             live=live, day=day, readings=readings, delta_version=version, models=registry.models
         )
         found |= {issued.circuit: issued for issued in serving.batch.issue(work, sorted(live))}
+    silent = sorted(each.circuit for each in found.values() if isinstance(each, Unanswered))
+    if silent:
+        more = f", and {len(silent) - 1} others" if len(silent) > 1 else ""
+        raise EngineError(
+            f"{silent[0]}{more}: the endpoint gave no answer: {found[silent[0]].failed}; run the "
+            "same command again"
+        )
     return found
 
 
 def confirmed(trial: Trial, deployment: Deployment, issued: Issued | None) -> Trial:
     """Return a trial as it stands beside what the endpoint answered, if it was asked.
 
-    A model that works here and not there has failed: there is where it will be served.
+    A model that works here and not there has failed: there is where it will be served, and its
+    seconds there are those that count.
     """
     if issued is None or trial.values is None:
         return trial
     if wrong := _difference(trial, deployment, issued):
         return replace(trial, values=None, error=f"the test endpoint {wrong}")
-    return trial
+    return replace(trial, seconds=issued.seconds)
 
 
 def _difference(trial: Trial, deployment: Deployment, issued: Issued) -> str:
@@ -62,7 +75,16 @@ def _difference(trial: Trial, deployment: Deployment, issued: Issued) -> str:
         return f"fell back to {issued.issue.fallback}: {issued.issue.fallback_reason}"
     if trial.values is None:
         return ""
-    ours = stored_part(trial.values, trial.window, deployment.serving)
-    if np.array_equal(ours.value, issued.issue.values.value):
-        return ""
-    return "gave another forecast than the same model gives here"
+    ours, theirs = (
+        stored_part(trial.values, trial.window, deployment.serving),
+        issued.issue.values,
+    )
+    other = [
+        name
+        for name in VALUE_COLUMNS
+        if not np.array_equal(getattr(ours, name), getattr(theirs, name))
+    ]
+    if other or (ours.start, ours.step) != (theirs.start, theirs.step):
+        told = f": {', '.join(other)}" if other else ": other times"
+        return f"gave another forecast than the same model gives here{told}"
+    return ""

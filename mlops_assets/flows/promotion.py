@@ -3,11 +3,16 @@
 Each stage may be killed anywhere and run again. Registry and production first consume their
 request in the ledger, under its lock and after asking every gate: from then on the stage is
 finished or failed, and no other release can begin with the same approval or the same circuits.
+
+Production holds its plants from before it begins until it has ended, so that what it replaces stays
+live meanwhile. The ledger is held to begin and to end, and never while deployments are made ready,
+which takes minutes: whoever decides about other plants waits for nobody. Plants are taken before
+the ledger, here and in a rollback.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +24,12 @@ from mlops_assets.domain.identifiers import EnvironmentRef, canonical_json, sha2
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.flows.approval import expire
-from mlops_assets.flows.gates import judge, read_test_validation
+from mlops_assets.flows.deployment import locked_plants, plants_of, prepared, put_live
+from mlops_assets.flows.gates import judge
 from mlops_assets.flows.ledger import live_releases, manifest_of, served_after, stale_circuits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from mlops_assets.domain.circuit import Config, Policy
@@ -73,25 +79,45 @@ def promote(
     Raises:
         RefusedError: a gate refuses, with every reason, or the release is in another state.
     """
-    from mlops_assets.flows.rollback import resume
-
-    with platform.ledger.lock():
-        expire(platform, now=now)
-        view = _view(platform, release, now)
-        if view.state in DONE[stage]:
-            return Promotion(release=release, stage=stage, state=view.state)
-        if stage == "production":
-            resume(platform)
-        manifest = manifest_of(platform.ledger, view)
-        if ended := _begin(platform, config, view, manifest, stage, now=now):
-            return ended
-        if progress is not None:
+    plants: Collection[str] = ()
+    ended: Promotion | None
+    if stage == "production":
+        manifest = manifest_of(platform.ledger, _view(platform, release, now))
+        plants = plants_of(manifest.entries)
+    with _held(platform, plants) if plants else nullcontext():
+        with platform.ledger.lock():
+            expire(platform, now=now)
+            view = _view(platform, release, now)
+            manifest = manifest_of(platform.ledger, view)
+            if view.state in DONE[stage]:
+                ended = Promotion(release=release, stage=stage, state=view.state)
+            else:
+                ended = _begin(platform, config, view, manifest, stage, now=now)
+        if ended is None and progress is not None:
             progress.begin(f"{stage} of {release}", len(manifest.entries))
-        if stage == "production":
-            return _deploy(platform, manifest, now, progress)
+        if ended is None and stage == "production":
+            ended = _deploy(platform, manifest, now, progress)
+    if stage == "production":
+        # Also where it was done before: whoever did it may have been killed before it was told.
+        platform.prod.endpoints.announce(sorted(plants))
+    if ended is not None:
+        return ended
     if stage == "test":
         return _test(platform, config, manifest, now, progress, forecasting)
     return _register(platform, manifest, now, progress)
+
+
+@contextmanager
+def _held(platform: Platform, plants: Collection[str]) -> Iterator[None]:
+    """Hold plants, and finish first what killed rollbacks left undone, there and elsewhere."""
+    from mlops_assets.flows.rollback import resume, unfinished
+
+    while True:
+        resume(platform)
+        with locked_plants(platform.prod.endpoints, plants):
+            if not unfinished(platform, plants):
+                yield
+                return
 
 
 def precheck(
@@ -309,28 +335,15 @@ def _test(  # noqa: PLR0917 private, called once
     forecasting: Forecasting | None,
 ) -> Promotion:
     """Deploy to the test endpoints, score on the newest readings, and judge."""
-    from mlops_assets.flows.deployment import validate_in_test
-    from mlops_assets.flows.readings import data_now
+    from mlops_assets.flows.validation import document_of, validated
 
-    release, evidence = manifest.release, platform.dev.evidence
-    stored = evidence.read_release(release, "test_validation")
-    if stored is None:
-        with _errors_recorded(platform, release, "test", now):
-            judged = validate_in_test(
-                platform.test,
-                platform.registry,
-                platform.lake,
-                manifest,
-                config.policy,
-                now=now,
-                data_now=data_now(platform.kind, platform.lake, now),
-                forecasting=forecasting,
-            )
-        stored = _test_document(release, judged)
-        evidence.put_release(release, "test_validation", stored)
+    release = manifest.release
+    with _errors_recorded(platform, release, "test", now):
+        judged = validated(platform, config.policy, manifest, now=now, forecasting=forecasting)
+    stored = document_of(release, judged)
     failed = {
-        key: "; ".join(reasons)
-        for key, verdicts in read_test_validation(stored).items()
+        str(circuit): "; ".join(reasons)
+        for circuit, verdicts in judged.items()
         if (reasons := refusals(verdicts))
     }
     for circuit in manifest.circuits:
@@ -338,25 +351,15 @@ def _test(  # noqa: PLR0917 private, called once
     data: dict[str, Any] = {"evidence": sha256(stored)}
     if failed:
         data |= {"stage": "test", "circuits": failed}
-    state = _end(platform, release, "test", data, now)
+    with platform.ledger.lock():
+        view = _view(platform, release, now)
+        if not view.open or view.state in DONE["test"]:
+            return Promotion(release=release, stage="test", state=view.state, refused=view.failed)
+        # What lies there by now nobody has vouched for: a file counts once the ledger names it.
+        platform.dev.evidence.replace_release(release, "test_validation", stored)
+        state = _end(platform, release, "test", data, now)
     circuits = tuple(c for c in manifest.circuits if str(c) not in failed)
     return Promotion(release=release, stage="test", state=state, circuits=circuits, refused=failed)
-
-
-def _test_document(release: str, judged: Mapping[CircuitKey, tuple[Verdict, ...]]) -> bytes:
-    circuits = {
-        str(circuit): [
-            {
-                "gate": verdict.gate,
-                "passed": bool(verdict.passed),
-                "reason": verdict.reason,
-                "blocking": verdict.blocking,
-            }
-            for verdict in verdicts
-        ]
-        for circuit, verdicts in judged.items()
-    }
-    return canonical_json({"format": 1, "release": release, "circuits": circuits})
 
 
 def _deploy(
@@ -364,23 +367,24 @@ def _deploy(
 ) -> Promotion:
     """Put every circuit live that still runs what its entry replaces.
 
-    The caller holds the ledger, so that no rollback and no other release comes in between.
+    The caller holds the plants, so that no rollback and no other release comes in between.
     """
-    from mlops_assets.flows.deployment import deploy
-
     release = manifest.release
     stale = stale_circuits(platform, _view(platform, release, now), manifest)
     entries = [entry for entry in manifest.entries if str(entry.circuit) not in stale]
     circuits = tuple(entry.circuit for entry in entries)
-    with _errors_recorded(platform, release, "production", now):
-        deploy(platform.prod, platform.registry, manifest, circuits, now=now)
-    for circuit in circuits:
-        _advance(progress, circuit)
     data = {
         "circuits": {str(entry.circuit): entry.replaces for entry in entries},
         "retired": [str(entry.circuit) for entry in entries if entry.action == "retire"],
     }
-    state = _end(platform, release, "production", data, now)
+    with _errors_recorded(platform, release, "production", now):
+        changes = prepared(platform.prod, platform.registry, manifest, circuits)
+        # Whoever holds the ledger sees what is live as it says.
+        with platform.ledger.lock():
+            put_live(platform.prod.endpoints, changes)
+            state = _end(platform, release, "production", data, now)
+    for circuit in circuits:
+        _advance(progress, circuit)
     return Promotion(
         release=release, stage="production", state=state, circuits=circuits, refused=stale
     )

@@ -5,6 +5,9 @@ and made ready; then each plant changes by one swap. A plant that cannot be made
 whole, with the reason, and the others move. A rollback that was killed in between is finished by
 the next one that names any of its circuits, or by `resume`: finishing takes no further step.
 
+Plants are taken before the ledger, and that is held for the decision and the swaps alone: to make
+ready may take minutes, in which others decide about other plants.
+
 A rollback that was killed after the last swap, before anybody was told, is told by the same command
 again. What makes that sound is no time window but a mark: the request is closed by a write-once
 file after its report was shown, so that the worst a kill can do is to show the report twice.
@@ -13,12 +16,12 @@ file after its report was shown, so that the worst a kill can do is to show the 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain.deployment import RollbackReport, rollback_target
-from mlops_assets.domain.errors import DataError, MlopsError, RefusedError, UsageError
+from mlops_assets.domain.errors import DataError, MlopsError, RefusedError, StaleError, UsageError
 from mlops_assets.domain.history import History
 from mlops_assets.domain.identifiers import (
     CircuitKey,
@@ -30,7 +33,7 @@ from mlops_assets.domain.incident import PLATFORM
 from mlops_assets.flows.deployment import check_bytes, locked_plants, make_ready, swap, unready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mlops_assets.domain.deployment import Deployment, LiveManifest
@@ -53,7 +56,7 @@ def rollback(
 
     A circuit that has none is refused and stays live, as are those of a plant that cannot be made
     ready; the others move. With ``only_from`` those that another release serves by now are refused
-    too.
+    too, and one operator goes back from it once.
 
     The request (who, why, which circuits, where to) is closed once ``told`` has shown its report.
     Asked for again in the same words before that, because the process that did it was killed, it is
@@ -61,18 +64,16 @@ def rollback(
 
     Raises:
         UsageError: no operator, no reason, no circuit, or ``to`` is no release id.
+        StaleError: the operator went back from ``only_from`` meanwhile; nothing moved.
     """
     started = time.perf_counter()
     _check_words(circuits, operator, reason, to)
     request = _request(circuits, operator, reason, to)
-    with ExitStack() as held:
-        held.enter_context(platform.ledger.lock())
-        log = History(platform.ledger.entries())
-        wanted = {*circuits, *log.companions(circuits)}
-        endpoints = platform.prod.endpoints
-        held.enter_context(locked_plants(endpoints, {circuit.plant_id for circuit in wanted}))
-        live = {plant: endpoints.live(plant) for plant in {c.plant_id for c in wanted}}
-        before = _untold(platform, log, live, request)
+    endpoints = platform.prod.endpoints
+    with _held(platform, circuits) as (entries, plants):
+        log = History(entries)
+        live = {plant: endpoints.live(plant) for plant in plants}
+        before, data = _untold(platform, log, live, request), None
         moves, finished = _pending(platform, log, live, circuits), True
         if moves.to:
             finished = _refuse_unready(endpoints, live, moves)
@@ -84,8 +85,13 @@ def rollback(
             _refuse_unready(endpoints, live, moves)
             if moves.to:
                 data = {**moves.data(operator, reason), "request": request}
-                before = platform.ledger.append("rolled_back", operator, data, now)
-        _swap_all(platform, live, moves.to.values())
+        if moves.to:
+            with platform.ledger.lock():
+                if data is not None:
+                    if len(platform.ledger.entries()) != len(entries):
+                        _check_again(platform, moves, operator, only_from)
+                    before = platform.ledger.append("rolled_back", operator, data, now)
+                _swap_all(platform, live, moves.to.values())
     if moves.to:
         endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     report = _report(moves, started)
@@ -105,18 +111,29 @@ def rehearse(platform: Platform, circuits: Sequence[CircuitKey]) -> RollbackRepo
     return _report(moves, started)
 
 
+def _check_again(platform: Platform, moves: _Moves, operator: str, only_from: str | None) -> None:
+    """Ask again what others may have decided while targets were made ready."""
+    # What is to be removed from the registry is written to the ledger before it goes.
+    check_bytes(platform.registry, moves.to.values())
+    log = History(platform.ledger.entries())
+    if only_from is not None and log.rolled_back_by(operator, only_from) is not None:
+        raise StaleError(f"{operator} went back from {only_from} meanwhile; nothing was done")
+
+
 def resume(platform: Platform) -> tuple[CircuitKey, ...]:
-    """Finish what a killed rollback left undone; returns the circuits that moved now."""
-    with ExitStack() as held:
-        held.enter_context(platform.ledger.lock())
+    """Finish what killed rollbacks left undone; returns the circuits that moved now."""
+    undone = unfinished(platform)
+    if not undone:
+        return ()
+    endpoints = platform.prod.endpoints
+    with locked_plants(endpoints, undone):
         log = History(platform.ledger.entries())
-        plants = {circuit.plant_id for circuit in log.steps}
-        endpoints = platform.prod.endpoints
-        held.enter_context(locked_plants(endpoints, plants))
-        live = {plant: endpoints.live(plant) for plant in plants}
-        moves = _pending(platform, log, live, log.steps)
+        live = {plant: endpoints.live(plant) for plant in undone}
+        # One that lives was only on its way: its plants are free by now, and nothing is left.
+        moves = _pending(platform, log, live, [c for c in log.steps if c.plant_id in undone])
         make_ready(endpoints, _waiting(live, moves))
-        _swap_all(platform, live, moves.to.values())
+        with platform.ledger.lock():
+            _swap_all(platform, live, moves.to.values())
     if moves.to:
         endpoints.announce(sorted({circuit.plant_id for circuit in moves.to}))
     return tuple(
@@ -126,6 +143,41 @@ def resume(platform: Platform) -> tuple[CircuitKey, ...]:
             if live[circuit.plant_id].of(circuit) == before
         )
     )
+
+
+def unfinished(platform: Platform, plants: Collection[str] | None = None) -> set[str]:
+    """The plants, of these or all, that a rollback in the ledger was to change and did not yet."""
+    steps = {
+        circuit: step
+        for circuit, step in History(platform.ledger.entries()).steps.items()
+        if plants is None or circuit.plant_id in plants
+    }
+    endpoints = platform.prod.endpoints
+    live = {plant: endpoints.live(plant) for plant in {circuit.plant_id for circuit in steps}}
+    return {
+        circuit.plant_id for circuit, step in steps.items() if _release(live, circuit) == step.from_
+    }
+
+
+@contextmanager
+def _held(
+    platform: Platform, circuits: Sequence[CircuitKey]
+) -> Iterator[tuple[Sequence[LedgerEntry], set[str]]]:
+    """Hold the plants of circuits, and of what a killed rollback of them was to move besides.
+
+    Yields:
+        The ledger as it was read then, whole, and the plants.
+    """
+    plants: set[str] = set()
+    while True:
+        with locked_plants(platform.prod.endpoints, plants):
+            with platform.ledger.lock():
+                entries = platform.ledger.entries()
+            wanted = {*circuits, *History(entries).companions(circuits)}
+            if plants >= (needed := {circuit.plant_id for circuit in wanted}):
+                yield entries, plants
+                return
+        plants |= needed
 
 
 @dataclass(slots=True)

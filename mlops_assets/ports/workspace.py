@@ -116,6 +116,12 @@ class EvidenceStore(Protocol):
     def put_release(self, release: str, kind: str, data: bytes) -> str:
         """Store evidence of a whole release once; returns its SHA-256."""
 
+    def replace_release(self, release: str, kind: str, data: bytes) -> str:
+        """Store such evidence in the place of whatever was there; returns its SHA-256.
+
+        For what the ledger names next: nothing that lay there before was ever believed.
+        """
+
     def read_release(self, release: str, kind: str) -> bytes | None:
         """A release's evidence, if there is any."""
 

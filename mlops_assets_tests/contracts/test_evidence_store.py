@@ -80,6 +80,13 @@ def test_evidence_of_a_release_is_written_once(store):
         store.put_release(RELEASE, "rollback_plan", b"{ }")
 
 
+def test_what_was_never_named_gives_way_to_what_will_be(store):
+    store.put_release(RELEASE, "test_validation", b"written by whoever")
+    for data in (b"{}", b"{}", b'{"circuits":{}}'):
+        assert store.replace_release(RELEASE, "test_validation", data) == sha256(data)
+        assert store.read_release(RELEASE, "test_validation") == data
+
+
 def test_a_page_is_replaced_and_says_where_it_is(store):
     store.publish_page(RELEASE, b"old")
     assert store.publish_page(RELEASE, b"new") == (

@@ -18,6 +18,7 @@ class FakeEndpoints:
         self.broken: dict[str, str] = {}
         self.calls: list[tuple[str, ...]] = []
         self._lock = threading.RLock()
+        self._plants: dict[str, threading.RLock] = {}
 
     def live(self, plant_id):
         return self.files.get(plant_id, LiveManifest(plant_id=plant_id, generation=0, live={}))
@@ -61,6 +62,8 @@ class FakeEndpoints:
     @contextmanager
     def lock(self, plant_id):
         with self._lock:
+            held = self._plants.setdefault(plant_id, threading.RLock())
+        with held:
             yield
 
     def record(self, deployment):

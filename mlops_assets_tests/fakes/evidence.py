@@ -62,6 +62,10 @@ class FakeEvidenceStore:
             raise StaleError(f"{release}/{kind}: is written once and holds other content")
         return sha256(data)
 
+    def replace_release(self, release: str, kind: str, data: bytes) -> str:
+        self.releases[checked_release(release), kind] = data
+        return sha256(data)
+
     def read_release(self, release: str, kind: str) -> bytes | None:
         return self.releases.get((checked_release(release), kind))
 

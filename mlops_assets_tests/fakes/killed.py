@@ -23,7 +23,7 @@ class Writes:
             (home.ledger, ("append", "put")),
             (home.registry.models, ("register",)),
             (home.registry.environments, ("register",)),
-            (home.dev.evidence, ("put_release",)),
+            (home.dev.evidence, ("put_release", "replace_release")),
             (home.production.prod.endpoints, ("swap", "record")),
             (home.production.test.endpoints, ("swap", "record")),
         ]

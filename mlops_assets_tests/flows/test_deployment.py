@@ -9,12 +9,8 @@ import pytest
 from mlops_assets.domain.errors import EngineError, ModelError, StaleError
 from mlops_assets.domain.identifiers import CircuitKey, canonical_json
 from mlops_assets.domain.validation import TEST_VERDICTS
-from mlops_assets.flows.deployment import (
-    deploy,
-    live_deployments,
-    rollback_plan,
-    validate_in_test,
-)
+from mlops_assets.flows.deployment import deploy, live_deployments, rollback_plan
+from mlops_assets.flows.validation import validate_in_test
 from mlops_assets_tests.fakes.deployment import a_release, a_serving, an_entry, retired
 from mlops_assets_tests.fakes.forecast import FORECASTING, model_files
 from mlops_assets_tests.fakes.readings import a_config

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from mlops_assets.domain.forecast import Issued
+from mlops_assets.domain.errors import EngineError
+from mlops_assets.domain.forecast import Issued, Unanswered
 from mlops_assets.domain.identifiers import CircuitKey
-from mlops_assets.flows.deployment import validate_in_test
+from mlops_assets.flows.validation import validate_in_test
 from mlops_assets_tests.fakes.deployment import a_release, an_entry
 from mlops_assets_tests.fakes.forecast import FORECASTING
 from mlops_assets_tests.fakes.readings import a_config
@@ -57,6 +60,13 @@ def tried(production, change):
     return found, batch
 
 
+def nudged(issued, *, name):
+    """The same forecast but for the last bits of one column."""
+    values = issued.issue.values
+    other = replace(values, **{name: getattr(values, name) * (1 + 1e-15)})
+    return replace(issued, issue=replace(issued.issue, values=other))
+
+
 def reason_of(verdicts):
     (verdict,) = [each for each in verdicts if each.gate == "no_errors"]
     return verdict.passed, verdict.reason
@@ -73,8 +83,8 @@ def test_a_model_that_the_test_endpoint_serves_alike_passes(production):
     ("change", "said"),
     [
         (
-            lambda issued: Issued(circuit=issued.circuit, failed="the job was lost"),
-            "the test endpoint gave no forecast: the job was lost",
+            lambda issued: Issued(circuit=issued.circuit, failed="the model diverged"),
+            "the test endpoint gave no forecast: the model diverged",
         ),
         (
             lambda issued: replace(
@@ -83,17 +93,12 @@ def test_a_model_that_the_test_endpoint_serves_alike_passes(production):
             ),
             "the test endpoint fell back to seasonal_naive: no bytes",
         ),
-        (
-            lambda issued: replace(
-                issued,
-                issue=replace(
-                    issued.issue,
-                    values=replace(
-                        issued.issue.values, value=issued.issue.values.value * (1 + 1e-15)
-                    ),
-                ),
-            ),
-            "the test endpoint gave another forecast than the same model gives here",
+        *(
+            (
+                partial(nudged, name=name),
+                f"the test endpoint gave another forecast than the same model gives here: {name}",
+            )
+            for name in ("value", "lo_80", "hi_80", "lo_95", "hi_95")
         ),
     ],
 )
@@ -103,6 +108,47 @@ def test_what_goes_wrong_at_the_endpoint_fails_the_circuit_and_no_other(producti
     assert reason_of(found[C1]) == (False, said)
     assert not any(verdict.passed for verdict in found[C1])
     assert all(verdict.passed for verdict in found[C2])
+
+
+def test_an_endpoint_that_gives_no_answer_says_nothing_about_a_model(production):
+    def lost(issued):
+        return Unanswered(circuit=issued.circuit, failed="its invocation was lost")
+
+    with pytest.raises(EngineError) as caught:
+        tried(production, lambda each: lost(each) if each.circuit == C1 else each)
+    assert str(caught.value) == (
+        "P1/C1: the endpoint gave no answer: its invocation was lost; run the same command again"
+    )
+    with pytest.raises(EngineError, match=r"^P1/C1, and 1 others: the endpoint gave no answer: "):
+        tried(production, lost)
+
+
+@pytest.mark.parametrize(("there", "passes"), [(0.5, True), (3600.0, False)])
+def test_the_seconds_that_count_are_those_where_the_model_will_be_served(production, there, passes):
+    found, _ = tried(production, lambda each: replace(each, seconds=there))
+
+    (latency,) = [each for each in found[C1] if each.gate == "latency"]
+    assert latency.passed is passes
+
+
+def test_the_plants_are_held_until_the_endpoints_have_answered(production):
+    """Another release would fill the one place that a circuit has in test, and answer for it."""
+    endpoints, free = production.test.endpoints, []
+
+    def another(issued):
+        def try_lock():
+            # The lock of a plant has no try; what another thread gets within a moment is free.
+            with endpoints.lock("P1"):
+                free.append(True)
+
+        thread = threading.Thread(target=try_lock, daemon=True)
+        thread.start()
+        thread.join(0.2)
+        assert free == []
+        return issued
+
+    found, _ = tried(production, another)
+    assert all(verdict.passed for verdicts in found.values() for verdict in verdicts)
 
 
 def test_the_daily_batch_is_asked_of_the_endpoints(production):

@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.domain.history import History
+from mlops_assets.domain.identifiers import canonical_json, sha256
 from mlops_assets.flows import promotion
 from mlops_assets.flows.approval import expire
 from mlops_assets.flows.audit import verify
@@ -636,3 +637,28 @@ def test_a_test_that_ends_after_its_release_did_changes_nothing(home):
     home.production.test.endpoints.swap = deploys_meanwhile
     assert home.promote(made, "test").state == "superseded"
     assert entries()[-1].event == "superseded"
+
+
+def test_a_result_of_the_test_stage_that_somebody_wrote_before_it_is_never_believed(home):
+    home.train(C2, spec="3", error="no convergence")
+    made = home.registered()
+    verdicts = [{"gate": "no_errors", "passed": True, "reason": "fine", "blocking": True}]
+    forged = {"format": 1, "release": made, "circuits": {str(c): verdicts for c in (C1, C2)}}
+    home.dev.evidence.put_release(made, "test_validation", canonical_json(forged))
+
+    done = home.promote(made, "test")
+
+    assert done.state == "failed"
+    assert "no convergence" in done.refused[str(C2)]
+    stored = home.dev.evidence.read_release(made, "test_validation")
+    assert b"no convergence" in stored
+    assert home.ledger.entries()[-1].data["evidence"] == sha256(stored)
+
+
+def test_a_result_that_was_written_and_not_named_is_made_again(home):
+    made = home.registered()
+    assert kill_at(home, 0, lambda: home.promote(made, "test"))
+    first = home.dev.evidence.read_release(made, "test_validation")
+    assert first is not None
+    assert home.promote(made, "test").state == "tested"
+    assert home.dev.evidence.read_release(made, "test_validation") == first

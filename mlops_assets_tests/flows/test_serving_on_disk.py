@@ -9,10 +9,11 @@ import pytest
 
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.readings import window_end
-from mlops_assets.flows.deployment import deploy, live_deployments, validate_in_test
+from mlops_assets.flows.deployment import deploy, live_deployments
 from mlops_assets.flows.forecast import predict
 from mlops_assets.flows.quality import pooled_skill, score
 from mlops_assets.flows.rollback import rollback
+from mlops_assets.flows.validation import validate_in_test
 from mlops_assets_tests.fakes.deployment import a_release, a_serving, an_entry
 from mlops_assets_tests.fakes.trained_home import NOW, TrainedHome
 

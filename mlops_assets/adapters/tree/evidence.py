@@ -97,6 +97,11 @@ class TreeEvidenceStore:
         self._tree.write_once(_release_path(release, f"{kind}.json"), data)
         return sha256(data)
 
+    def replace_release(self, release: str, kind: str, data: bytes) -> str:
+        """Store such evidence in the place of whatever was there; returns its SHA-256."""
+        self._tree.write_changed(_release_path(release, f"{kind}.json"), data)
+        return sha256(data)
+
     def read_release(self, release: str, kind: str) -> bytes | None:
         """A release's evidence, if there is any."""
         return self._tree.read(_release_path(release, f"{kind}.json"))

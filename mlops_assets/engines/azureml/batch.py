@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import DataError, MlopsError
-from mlops_assets.domain.forecast import Issued
+from mlops_assets.domain.forecast import Issued, Unanswered
 from mlops_assets.domain.identifiers import sha256
 from mlops_assets.engines.azureml.ordered import (
     LostError,
@@ -91,7 +91,7 @@ class AzureBatchEngine:
             try:
                 place = self._scoring.place(work.live[circuit])
             except MlopsError as error:
-                yield Issued(circuit=circuit, failed=str(error))
+                yield Unanswered(circuit=circuit, failed=str(error))
                 continue
             places.setdefault(place, []).append(circuit)
         if not places:
@@ -125,7 +125,7 @@ class AzureBatchEngine:
         except Exception as error:  # noqa: BLE001 one invocation's failure never stops another
             text = " ".join(str(error).split())[:300]
             why = f"its invocation cannot be followed ({type(error).__name__}: {text})"
-        return [Issued(circuit=circuit, failed=why) for circuit in circuits], _nothing
+        return [Unanswered(circuit=circuit, failed=why) for circuit in circuits], _nothing
 
     def _answered(
         self, place: str, work: BatchWork, circuits: Sequence[CircuitKey], stop: Stop
