@@ -51,7 +51,7 @@ def measure(*, quick: bool) -> list[Figure]:
     figures = []
     with multiprocessing.get_context("spawn").Pool(PROCESSES, training.warm_up) as pool:
         for effort, limits in LIMITS.items():
-            weeks = WEEKS if effort == "balanced" and not quick else 1
+            weeks = 1 if effort == "best" or quick else WEEKS
             jobs = [(effort, weeks, *circuit) for circuit in circuits]
             began = time.perf_counter()
             scores = pool.starmap(_scored, jobs, chunksize=1)
@@ -59,7 +59,7 @@ def measure(*, quick: bool) -> list[Figure]:
             own = _figures(effort, limits, scores, weeks, seconds)
             figures += own
             if weeks > 1:
-                figures += _coverage(effort, scores, weeks, own)
+                figures += _coverage(effort, own)
     return figures
 
 
@@ -161,27 +161,16 @@ def _figures(
     return figures
 
 
-def _coverage(
-    effort: str, scores: list[dict[str, Any]], weeks: int, figures: list[Figure]
-) -> list[Figure]:
-    """How far the intervals of all circuits together miss their shares; each part's is shown."""
-    hours = sum(score["hours"] for score in scores)
-    parts = {figure.name.rpartition("_")[2]: figure.details for figure in figures}
-    found = []
-    for share in _INTERVALS:
-        name = f"coverage_{share}"
-        coverage = 100 * sum(score["inside"][share] for score in scores) / hours
-        found.append(
-            Figure(
-                name=f"{name}_{effort}",
-                figure=round(abs(coverage - share), 2),
-                limit=COVERAGE_POINTS,
-                unit="points",
-                details={
-                    "coverage": round(coverage, 2),
-                    "weeks": weeks,
-                    **{part: details[name] for part, details in parts.items()},
-                },
-            )
+def _coverage(effort: str, figures: list[Figure]) -> list[Figure]:
+    """How far the intervals of each part's circuits miss their shares."""
+    return [
+        Figure(
+            name=f"coverage_{share}_{effort}_{figure.name.rpartition('_')[2]}",
+            figure=round(abs(figure.details[f"coverage_{share}"] - share), 2),
+            limit=COVERAGE_POINTS,
+            unit="points",
+            details={"coverage": figure.details[f"coverage_{share}"]},
         )
-    return found
+        for figure in figures
+        for share in _INTERVALS
+    ]

@@ -5,7 +5,9 @@ Principles and Practice* (3rd ed., section 5.8); MASE as in Hyndman & Koehler (2
 in-sample error of the seasonal naive with the daily season; coverage is the share of actuals inside
 the interval. Intervals are split conformal on absolute residuals, one width a horizon step, with
 the finite-sample rank ceil((n + 1) * level) of Lei et al. (2018); coverage is judged on origins
-later than those that a width is made of. Champions are compared by the circular block bootstrap of
+later than those that a width is made of. Widths stand at the level of the newest week, because
+errors of a season are not exchangeable (Barber, Candes, Ramdas and Tibshirani, 2023, weigh the
+newest more for the same reason). Champions are compared by the circular block bootstrap of
 Politis and Romano (1992) over origins, because losses of neighbouring days are alike; the test
 divides by the bootstrap's standard error and asks Student's t with one degree of freedom fewer than
 there are blocks (closed form: Abramowitz and Stegun, 26.7.3-4), so that it still tells one part in
@@ -106,6 +108,8 @@ class ChampionTest:
 
 
 FEWEST_TESTED_ORIGINS = 7
+# Origins of the newest week.
+_NEWEST = 7
 
 
 def seasonal_scale(values: np.ndarray, season_steps: int) -> float:
@@ -195,6 +199,31 @@ def conformal_widths(errors: np.ndarray) -> Widths:
     return Widths(width_80, width_95, approximate)
 
 
+def newest_widths(errors: np.ndarray) -> Widths:
+    """Return conformal widths at the level of the newest week's errors.
+
+    Errors of (origins, steps), oldest origin first, a local midnight each. They grow in a hot month
+    and shrink after it, which widths that weigh all origins alike learn too late: how errors spread
+    is read off all origins, how large they are now off the newest seven, one of each weekday.
+    """
+    widths, level = conformal_widths(errors), _level(errors)
+    return Widths(level * widths.width_80, level * widths.width_95, widths.approximate)
+
+
+def _level(errors: np.ndarray) -> float:
+    """Return the newest week's mean error over that of all origins, 1 where too few can say.
+
+    At most twofold either way: one week of outages or of silence says nothing about the next.
+    """
+    import numpy as np
+
+    newest = errors[-_NEWEST:]
+    if len(errors) < 2 * _NEWEST or np.isnan(newest).all():
+        return 1.0
+    every = float(np.nanmean(errors))
+    return min(2.0, max(0.5, float(np.nanmean(newest)) / every)) if every > 0 else 1.0
+
+
 def earlier_widths(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return 80 and 95 % widths for the later half of the origins, each made of those before it.
 
@@ -207,7 +236,7 @@ def earlier_widths(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for origin in range(max(1, len(errors) // 2), len(errors)):
         before = errors[:origin]
         if not np.isnan(before).all():
-            widths = conformal_widths(before)
+            widths = newest_widths(before)
             width_80[origin], width_95[origin] = widths.width_80, widths.width_95
     return width_80, width_95
 

@@ -152,17 +152,17 @@ _COMBINATIONS: Mapping[str, type[CombinationSettings]] = {
     "weighted": WeightedSettings,
 }
 _CATALOGUE: tuple[tuple[str, int, type[Settings]], ...] = (
-    ("seasonal_naive", 1, SeasonalNaiveSettings),
-    ("cold_start", 1, NoSettings),
-    ("auto_ets", 2, EtsSettings),
-    ("auto_theta", 2, SmoothingSettings),
-    ("auto_ces", 2, SmoothingSettings),
-    ("auto_arima", 2, ArimaSettings),
-    ("mstl_arima", 2, MstlSettings),
-    ("mstl_ets", 2, MstlSettings),
-    ("ridge", 1, RidgeSettings),
-    ("median", 2, MedianSettings),
-    ("weighted", 4, WeightedSettings),
+    ("seasonal_naive", 2, SeasonalNaiveSettings),
+    ("cold_start", 2, NoSettings),
+    ("auto_ets", 3, EtsSettings),
+    ("auto_theta", 3, SmoothingSettings),
+    ("auto_ces", 3, SmoothingSettings),
+    ("auto_arima", 3, ArimaSettings),
+    ("mstl_arima", 3, MstlSettings),
+    ("mstl_ets", 3, MstlSettings),
+    ("ridge", 2, RidgeSettings),
+    ("median", 3, MedianSettings),
+    ("weighted", 5, WeightedSettings),
 )
 # CPU seconds of a training with the settings' defaults, backtest included, on 173 days of hourly
 # readings: medians of three real circuits. They order a fleet's trainings, nothing else.

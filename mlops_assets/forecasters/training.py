@@ -19,9 +19,9 @@ from mlops_assets.domain.evaluation import (
     Backtest,
     Metrics,
     Widths,
-    conformal_widths,
     earlier_widths,
     metrics,
+    newest_widths,
     seasonal_scale,
 )
 from mlops_assets.domain.feature import measured
@@ -312,7 +312,7 @@ class _Training:
         """Return the widths of the chosen one's own errors."""
         errors = np.abs(self.origins.actual - chosen.forecast)
         if not np.isnan(errors).all():
-            return conformal_widths(errors)
+            return newest_widths(errors)
         spread = float(window.values.std()) or abs(float(window.values[-1])) / 2
         flat = np.full(self.spec.horizon_steps, spread)
         return Widths(flat * _NORMAL_80, flat * _NORMAL_95, approximate=True)

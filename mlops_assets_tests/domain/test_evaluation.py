@@ -18,6 +18,7 @@ from mlops_assets.domain.evaluation import (
     conformal_widths,
     earlier_widths,
     metrics,
+    newest_widths,
     paired_bound,
     pooled_skill,
     seasonal_scale,
@@ -120,12 +121,39 @@ def test_coverage_is_judged_on_origins_that_the_width_never_saw(errors, origin):
     assert np.isnan(before[:10]).all()
 
 
-def test_errors_that_double_show_as_lost_coverage():
+def test_errors_that_grow_show_as_lost_coverage_which_a_week_of_them_mends_in_part():
     rng = np.random.default_rng(0)
-    errors = np.abs(rng.normal(0, 1, (28, 24)))
-    errors[14:] *= 4
+    errors = np.abs(rng.normal(0, 1, (56, 24)))
+    errors[35:] *= 4
     width_80, _ = earlier_widths(errors)
-    assert (errors[14:21] <= width_80[14:21]).mean() < 0.6
+    inside = errors <= width_80
+    assert inside[28:35].mean() > 0.75
+    assert inside[35:38].mean() < 0.5
+    plain = [errors[at] <= conformal_widths(errors[:at]).width_80 for at in range(42, 56)]
+    assert inside[42:].mean() > np.mean(plain) + 0.05
+
+
+@given(arrays(float, (28, 3), elements=st.floats(0, 1e6)), st.floats(0.01, 100))
+def test_widths_stand_at_the_level_of_the_newest_week_at_most_twice_or_half(errors, factor):
+    widths, level = conformal_widths(errors), newest_widths(errors)
+    assert (level.width_80 <= 2 * widths.width_80 * (1 + 1e-12)).all()
+    assert (level.width_95 >= 0.5 * widths.width_95 * (1 - 1e-12)).all()
+    scaled = newest_widths(errors * factor)
+    np.testing.assert_allclose(scaled.width_80, factor * level.width_80, rtol=1e-9)
+
+
+def test_a_calm_week_narrows_the_intervals_and_a_wild_one_widens_them():
+    errors = np.ones((28, 4))
+    assert newest_widths(errors).width_80.tolist() == [1.0] * 4
+    errors[-7:] = 0.5
+    assert newest_widths(errors).width_80[0] == pytest.approx(0.5 / 0.875)
+    errors[-7:] = np.nan
+    assert newest_widths(errors).width_80.tolist() == [1.0] * 4
+
+
+def test_less_than_two_weeks_say_nothing_about_a_level():
+    errors = np.vstack([np.ones((6, 24)), np.full((7, 24), 9.0)])
+    np.testing.assert_array_equal(newest_widths(errors).width_80, conformal_widths(errors).width_80)
 
 
 @pytest.mark.parametrize("theirs", [None, [[np.nan, np.nan]] * 8])

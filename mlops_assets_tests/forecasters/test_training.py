@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.errors import ModelError
-from mlops_assets.domain.evaluation import conformal_widths
+from mlops_assets.domain.evaluation import newest_widths
 from mlops_assets.forecasters import seasonal_naive, training
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets.forecasters.serialization import load
@@ -83,7 +83,7 @@ def test_the_floor_of_the_backtest_is_the_seasonal_naive_that_serves(series, res
 
 
 def test_widths_are_those_of_the_backtest(series, result):
-    widths = conformal_widths(np.abs(result.backtest.actual - result.backtest.forecast))
+    widths = newest_widths(np.abs(result.backtest.actual - result.backtest.forecast))
     forecast = load(result.files).apply(series, 24)
     np.testing.assert_allclose(forecast.hi_95 - forecast.value, widths.width_95, rtol=1e-6)
     np.testing.assert_allclose(forecast.value - forecast.lo_80, widths.width_80, rtol=1e-6)
