@@ -9,6 +9,7 @@ MlopsError                 one line: what, where, what to do
 ├── EngineError            what should do the work is not installed or cannot be reached
 ├── ModelError             model bytes are not what was registered, or cannot be loaded
 ├── RefusedError           a rule said no; carries a stable code
+│   └── ForeignError       a name of ours was given to something that we did not make
 └── StaleError             somebody else changed it first (compare-and-swap)
 """
 
@@ -81,6 +82,13 @@ class RefusedError(MlopsError):
         self.code = code
         self.reason = reason
         super().__init__(reason)
+
+
+class ForeignError(RefusedError):
+    """A name of ours was given to something that we did not make; the line says what helps."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("E_FOREIGN", reason)
 
 
 class StaleError(MlopsError):

@@ -20,7 +20,7 @@ from mlops_assets.domain.proof import proof_document, read_proof, write_proof
 from mlops_assets.domain.training import TrainOutcome, TrainReport, model_tags
 from mlops_assets.domain.training_data import data_end
 from mlops_assets.flows import environment as environments
-from mlops_assets.flows import training_data
+from mlops_assets.flows import numbered, training_data
 from mlops_assets.flows.deployment import live_deployments
 from mlops_assets.flows.readings import data_now as data_now_of
 from mlops_assets.flows.warm_start import handed_on
@@ -228,6 +228,7 @@ def _prepare_known(
     )
     same = wanted(models, circuit, data.content_digest)
     if same is not None:
+        same = numbered.shown(models, same, training.say)
         reason = f"unchanged: version {same.version}, same spec, same data"
         return _unchanged(training, circuit, same, reason, data=data)
     series = training_data.series_of(platform.dev.training_data, data, circuit.spec)
@@ -311,7 +312,8 @@ def _register(training: _Training, prepared: _Prepared, result: FitResult) -> Tr
             tags=tags,
         )
         try:
-            record = models.register(record, result.files, write_proof(document))
+            proof = write_proof(document)
+            record = numbered.registered(models, record, result.files, proof, training.say)
             break
         except StaleError:
             theirs = wanted(models, circuit, prepared.data.content_digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.errors import DataError, ForeignError
 from mlops_assets.domain.readings import KEY, feature_columns, to_series
 from mlops_assets.domain.training_data import (
     TrainingData,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlops_assets.domain.circuit import Circuit, Spec
-    from mlops_assets.domain.identifiers import CircuitKey
+    from mlops_assets.domain.identifiers import CircuitKey, DataVersion
     from mlops_assets.domain.readings import Series
     from mlops_assets.ports import Lake, TrainingDataStore
 
@@ -31,6 +31,8 @@ __all__ = ["Reader", "register", "series_of", "trained_until", "unregistered", "
 
 # Circuits that are read together: a plant or two, so that a fleet needs no more memory than these.
 _TOGETHER = 50
+# So many versions of one date that others have taken are no accident.
+_PASSED_OVER = 5
 
 
 class Reader:
@@ -117,9 +119,28 @@ def register(
         ]
         for known in registered:
             if known.content_digest == data.content_digest and known.timezone == data.timezone:
+                try:
+                    # Whoever stored it may have been killed before it was shown.
+                    store.show(known)
+                except ForeignError:
+                    continue
                 return known, False
-        version = next_version(data.cutoff_date, [known.version for known in registered])
-        return store.register(replace(data, version=version), rows), True
+        return _registered(store, data, rows, [known.version for known in registered]), True
+
+
+def _registered(
+    store: TrainingDataStore, data: TrainingData, rows: pl.DataFrame, taken: Sequence[DataVersion]
+) -> TrainingData:
+    """Register the next version; those that somebody else's data have elsewhere are passed over."""
+    passed = list(taken)
+    while True:
+        version = next_version(data.cutoff_date, passed)
+        try:
+            return store.register(replace(data, version=version), rows)
+        except ForeignError:
+            passed.append(version)
+            if len(passed) - len(taken) == _PASSED_OVER:
+                raise
 
 
 def unregistered(

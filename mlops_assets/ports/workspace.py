@@ -26,7 +26,16 @@ class TrainingDataStore(Protocol):
     """Training-data assets of the dev workspace, MLTable folders."""
 
     def register(self, data: TrainingData, rows: pl.DataFrame) -> TrainingData:
-        """Write the folder and register it; the same content again is the same asset."""
+        """Write the folder and register it; the same content again is the same asset.
+
+        ForeignError when something beside this store gives that version to another thing.
+        """
+
+    def show(self, data: TrainingData) -> None:
+        """Register what is stored where something beside this store names it, and does not yet.
+
+        ForeignError when that gives the version to another thing.
+        """
 
     def get(self, circuit: CircuitKey, version: DataVersion) -> TrainingData:
         """One asset; DataError when there is none."""
@@ -56,7 +65,8 @@ class ModelRegistry(RegisteredModels, Protocol):
     ) -> ModelRecord:
         """Store under ``record.version``; the same model again returns what is there.
 
-        StaleError when that version is another model. ``proof`` says how the model was chosen: it
+        StaleError when that version is another model, ForeignError when something beside the
+        registry gives it to another thing: it is stored then, and named nowhere. ``proof`` says how the model was chosen: it
         is kept and checked beside the model's files, and is no part of its digest.
         """
 

@@ -158,7 +158,9 @@ class AzureStores:
             models=model.AzureModelRegistry(models, model.in_dev(clients, models)),
             environments=environment.AzureEnvironmentRegistry(
                 TreeEnvironmentRegistry(self._folder("dev", "environments")),
-                environment.in_dev(clients, _lock()),
+                environment.in_dev(
+                    clients, environment.Recipes(self._folder("dev", "nodes"), _lock())
+                ),
             ),
             evidence=TreeEvidenceStore(self._folder("dev", "evidence")),
         )
@@ -170,7 +172,7 @@ class AzureStores:
         from mlops_assets.adapters.tree.model import TreeModelRegistry
         from mlops_assets.ports import SharedRegistry
 
-        release, dev = self.clients("release"), self.clients("dev")
+        release, dev, lock = self.clients("release"), self.clients("dev"), _lock()
         trained = TreeModelRegistry(self._folder("dev", "models"))
         return SharedRegistry(
             models=model.AzureModelRegistry(
@@ -182,7 +184,15 @@ class AzureStores:
                 TreeEnvironmentRegistry(
                     self.tree("release", "registry", "environments", "registry/environments")
                 ),
-                environment.in_registry(release, environment.in_dev(dev, _lock())),
+                environment.in_registry(
+                    release,
+                    environment.in_dev(
+                        dev, environment.Recipes(self._folder("dev", "nodes"), lock)
+                    ),
+                    environment.Recipes(
+                        self.tree("release", "registry", "nodes", "registry/nodes"), lock
+                    ),
+                ),
             ),
         )
 

@@ -26,7 +26,7 @@ def registry(request, tmp_path):
 
         stored = TreeEnvironmentRegistry(request.getfixturevalue("azurite").tree())
         with azure_ml() as plane:
-            yield environments(plane, stored, shared=request.param == "azure-shared")
+            yield environments(plane, stored, tmp_path, shared=request.param == "azure-shared")
 
 
 def test_nothing_is_there_before_it_is_registered(registry):

@@ -181,6 +181,9 @@ class Jobs:
         self.asset("environments", str(wanted.get("environmentId")), place)
         if wanted.get("codeId"):
             self.asset("codes", str(wanted["codeId"]), place)
+        for given in (wanted.get("inputs") or {}).values():
+            if "/data/" in (uri := str(given.get("uri"))) and "/versions/" in uri:
+                self.asset("data", uri, place)
         compute = self._plane.resources.compute_name(place, str(wanted.get("computeId")))
         asked = (wanted.get("identity") or {}).get("clientId")
         if asked not in {None, self._plane.identities.of_cluster(place)}:

@@ -13,6 +13,7 @@ from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry
 from mlops_assets.adapters.azure.model import AzureModelRegistry
 from mlops_assets.adapters.azure.names import model_name
 from mlops_assets.adapters.azure.training_data import AzureTrainingDataStore
+from mlops_assets.adapters.local.tree import DiskTree
 from mlops_assets.settings.azure import AzureBackend
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport, VirtualClock
 
@@ -64,11 +65,20 @@ def models(plane, stored, *, shared=False):
     return AzureModelRegistry(stored, show)
 
 
-def environments(plane, stored, *, shared=False):
-    """The environments of dev, or of the shared registry."""
-    show = environment.in_dev(clients_of(plane, "dev"), "polars==2.1.0 --hash=sha256:00\n")
+LOCK = "polars==2.1.0 --hash=sha256:00\n"
+
+
+def environments(plane, stored, kept, *, shared=False, lock=LOCK):
+    """The environments of dev, or of the shared registry; recipes lie in the folder ``kept``."""
+
+    def recipes(role):
+        (kept / role).mkdir(parents=True, exist_ok=True)
+        return environment.Recipes(DiskTree(kept / role), lock)
+
+    show = environment.in_dev(clients_of(plane, "dev"), recipes("dev"))
     if shared:
-        show = environment.in_registry(clients_of(plane, "release"), show, plane.clock.sleep)
+        clients = clients_of(plane, "release")
+        show = environment.in_registry(clients, show, recipes("release"), plane.clock.sleep)
     return AzureEnvironmentRegistry(stored, show)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from azure.ai.ml.constants import AssetTypes
 from azure.ai.ml.entities import Model
 
-from mlops_assets.adapters.azure.asset import registered
+from mlops_assets.adapters.azure.asset import registered, same_place
 from mlops_assets.adapters.azure.names import home_uri, model_name
 
 if TYPE_CHECKING:
@@ -95,12 +95,16 @@ def in_dev(clients: Clients, stored: ModelRegistry) -> Callable[[ModelRecord], N
     def show(record: ModelRecord) -> None:
         name, version = model_name(record.circuit), str(record.version)
         operations = clients.workspace("dev").models
-        uri = home_uri(stored.folder(record))
+        uri, workspace = home_uri(stored.folder(record)), clients.backend.workspaces["dev"]
         registered(
             f"model {name}:{version} in dev",
             _properties(record),
             get=lambda: operations.get(name, version=version),
             make=lambda: operations.create_or_update(_asset(record, name, uri)),
+            advice="training takes the next version",
+            differs=lambda found: (
+                "" if same_place(found.path, uri, workspace) else f"path {found.path}"
+            ),
         )
 
     return show
@@ -124,6 +128,7 @@ def in_registry(
             _properties(record),
             get=lambda: clients.registry().models.get(name, version=version),
             make=lambda: clients.share_model(name, version),
+            advice="find out who made it; `mlops refresh` trains the circuit anew, under the next",
             sleep=sleep,
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from azure.ai.ml.constants import AssetTypes
 from azure.ai.ml.entities import Data
 
-from mlops_assets.adapters.azure.asset import registered
+from mlops_assets.adapters.azure.asset import registered, same_place
 from mlops_assets.adapters.azure.names import home_uri, training_data_name
 
 if TYPE_CHECKING:
@@ -47,11 +47,16 @@ class AzureTrainingDataStore:
         """Register stored training data in Azure ML, where it is not yet."""
         name, version = training_data_name(data.circuit), str(data.version)
         operations = self.clients.workspace("dev").data
+        uri, workspace = home_uri(data.path), self.clients.backend.workspaces["dev"]
         registered(
             f"training data {name}:{version} in dev",
             {"content_digest": data.content_digest},
             get=lambda: operations.get(name, version=version),
             make=lambda: operations.create_or_update(_asset(data, name, version)),
+            advice="training takes the next revision of that date",
+            differs=lambda found: (
+                "" if same_place(found.path, uri, workspace) else f"path {found.path}"
+            ),
         )
 
     def get(self, circuit: CircuitKey, version: DataVersion) -> TrainingData:

@@ -12,8 +12,8 @@ import yaml
 from mlops_assets.adapters.azure import model
 from mlops_assets.adapters.azure.environment import packages
 from mlops_assets.adapters.local.training_data import LocalTrainingDataStore
-from mlops_assets.domain.errors import EngineError, RefusedError, StaleError
-from mlops_assets.domain.identifiers import CircuitKey, DataVersion
+from mlops_assets.domain.errors import EngineError, ForeignError, RefusedError
+from mlops_assets.domain.identifiers import CircuitKey, DataVersion, sha256
 from mlops_assets.domain.training_data import TrainingData, content_digest
 from mlops_assets_tests.fakes.azure_ml import (
     azure_ml,
@@ -128,12 +128,12 @@ def test_another_model_under_our_version_is_refused_and_named(plane, stored):
     other = {"modelType": "custom_model", "modelUri": "azureml://datastores/dev/paths/x"}
     properties = {"properties": {"model_digest": "f" * 64}}
     plane.assets.of("mlops-dev").put("models", NAME, "1", other | properties)
-    with pytest.raises(StaleError) as caught:
+    with pytest.raises(ForeignError) as caught:
         models(plane, stored).register(model_record(FILES), FILES)
     digest = model_record(FILES).digest
     assert str(caught.value) == (
         f"model {NAME}:1 in dev: is registered with model_digest ffffffffffff, not {digest[:12]}: "
-        "it was not made here; delete that version in Azure ML and run this again"
+        "it was not made here; training takes the next version"
     )
 
 
@@ -232,9 +232,11 @@ def test_only_the_identity_that_releases_writes_the_registry(plane, stored, role
     assert not plane.registry.has("models", NAME, "1")
 
 
-def test_an_environment_holds_its_packages_and_what_this_program_needs_each_with_hashes(plane):
+def test_an_environment_holds_its_packages_and_what_this_program_needs_each_with_hashes(
+    plane, tmp_path
+):
     wanted = environment("forecasting:1.5.0")
-    environments(plane, FakeEnvironmentRegistry()).register(wanted)
+    environments(plane, FakeEnvironmentRegistry(), tmp_path).register(wanted)
     ((path, body),) = puts(plane, "environments")
     assert path == "forecasting/versions/1.5.0"
     properties = body["properties"]
@@ -246,7 +248,11 @@ def test_an_environment_holds_its_packages_and_what_this_program_needs_each_with
         "polars==2.1.0 --hash=sha256:00",
     ]
     assert properties["tags"]["requires_retrain"] == "false"
-    assert properties["properties"] == {"environment_digest": wanted.digest}
+    recipe = (tmp_path / "dev" / "forecasting" / "1.5.0.json").read_bytes()
+    assert properties["properties"] == {
+        "environment_digest": wanted.digest,
+        "recipe_digest": sha256(recipe),
+    }
 
 
 def test_the_environments_own_package_comes_before_the_locks():
@@ -265,8 +271,8 @@ typing_extensions==4.0 ; python_version < "3.12" \\
     )
 
 
-def test_an_environment_reaches_the_registry_once(plane):
-    registry = environments(plane, FakeEnvironmentRegistry(), shared=True)
+def test_an_environment_reaches_the_registry_once(plane, tmp_path):
+    registry = environments(plane, FakeEnvironmentRegistry(), tmp_path, shared=True)
     for _ in range(2):
         registry.register(environment())
     assert len(imports(plane)) == 1
@@ -278,5 +284,5 @@ def test_a_registry_that_brings_other_bytes_than_it_was_given_is_refused(plane, 
     record = registry.register(model_record(FILES), FILES)
     found = plane.registry.assets._all["models", NAME]["1"]["properties"]
     found["properties"] = {**found["properties"], "model_digest": "0" * 64}
-    with pytest.raises(StaleError, match="in the registry: is registered with model_digest 000"):
+    with pytest.raises(ForeignError, match="in the registry: is registered with model_digest 000"):
         registry.show(replace(record))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry
+from mlops_assets.adapters.azure.environment import AzureEnvironmentRegistry, Recipes
 from mlops_assets.adapters.azure.environment import in_dev as environment_in_dev
 from mlops_assets.adapters.azure.jobs import AzureFits
 from mlops_assets.adapters.azure.model import AzureModelRegistry, in_registry
@@ -12,6 +12,7 @@ from mlops_assets.adapters.azure.model import in_dev as model_in_dev
 from mlops_assets.adapters.azure.training_data import AzureTrainingDataStore
 from mlops_assets.adapters.local.model import LocalModelRegistry
 from mlops_assets.adapters.local.training_data import LocalTrainingDataStore
+from mlops_assets.adapters.local.tree import DiskTree
 from mlops_assets.domain.errors import RefusedError
 from mlops_assets_tests.contracts.test_training_data import some
 from mlops_assets_tests.engines.test_processes import job
@@ -41,7 +42,8 @@ def trainings(clients, home):
     models = LocalModelRegistry(dev / "models", home)
     data = AzureTrainingDataStore(LocalTrainingDataStore(dev / "data"), clients)
     environments = AzureEnvironmentRegistry(
-        FakeEnvironmentRegistry(), environment_in_dev(clients, "polars==2.1.0\n")
+        FakeEnvironmentRegistry(),
+        environment_in_dev(clients, Recipes(DiskTree(home), "polars==2.1.0\n")),
     )
     in_dev = AzureModelRegistry(models, model_in_dev(clients, models))
     shared = AzureModelRegistry(models, in_registry(clients, lambda record: None))

@@ -60,6 +60,8 @@ def engine(exchange, fits, **settings):
 
 
 def test_a_fit_is_a_command_job_of_its_circuit_s_experiment(plane, exchange, fits):
+    place = plane.assets.of(plane.backend.workspaces["dev"])
+    place.put("data", "sensor_training_data_P001_A", "2024-06-02.r1", {"dataType": "mltable"})
     jobs = [replace(job("A"), data=DataVersion(date(2024, 6, 2), 1)), job("REFUSES")]
     found = named(engine(exchange, fits).fit(jobs))
     logs = [*found.values(), *(each.outcome for each in plane.jobs.jobs)]
