@@ -27,6 +27,14 @@ def test_no_key_opens_any_account_and_nothing_is_public():
             assert about["networkAcls"]["defaultAction"] == ("Deny" if private else "Allow")
 
 
+def test_whoever_writes_or_deletes_in_the_lake_is_logged(open_ones):
+    (setting,) = [each for each in open_ones["storage"].resources
+                  if each["type"] == "Microsoft.Insights/diagnosticSettings"]  # fmt: skip
+    assert setting["scope"].endswith("/storageAccounts/northwindlake/blobServices/default")
+    logged = {each["category"] for each in setting["properties"]["logs"] if each["enabled"]}
+    assert logged == {"StorageWrite", "StorageDelete"}
+
+
 def test_no_two_workspaces_share_what_one_of_them_could_read_or_change(every):
     spaces = of(every, "Microsoft.MachineLearningServices/workspaces").values()
     for part in ("storageAccount", "keyVault", "containerRegistry"):
