@@ -98,7 +98,8 @@ _BACKTEST = """\
 proof = proof_of(record, platform.dev.models.proof(record))
 display(HTML(scoring.metrics_table(proof)))
 display(HTML(scoring.candidates_table(proof)))
-SVG(scoring.backtest_chart(circuit, proof, step, UNIT))"""
+backtest = scoring.backtest_chart(circuit, proof, step, UNIT)
+SVG(backtest) if backtest else HTML("no day could be scored")"""
 
 _SCORE_TEXT = """\
 ## 3. Scoring on the newest readings in dev
