@@ -13,7 +13,7 @@ from mlops_assets.flows.plan import config_at
 from mlops_assets.flows.readings import ingest
 from mlops_assets.launch import dagster_home
 from mlops_assets.resources import open_platform
-from mlops_assets.resources.home import initialise
+from mlops_assets.resources.home import initialise, initialise_demo
 from mlops_assets.settings import Settings
 from mlops_assets_tests.fakes.readings import csv_of
 from mlops_assets_tests.fakes.trained_home import load
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 START = datetime(2024, 5, 1)  # noqa: DTZ001 it is written with its zone
 
 
-def ingested_home(folder: Path, names: Sequence[str], *, days: int = 30) -> Settings:
-    """Make a home of these circuits, which Dagster knows in this order, and merge its readings."""
+def ingested_home(
+    folder: Path, names: Sequence[str], *, days: int = 30, people: bool = False
+) -> Settings:
+    """Make a home of these circuits, which Dagster knows in this order, and merge its readings.
+
+    With ``people`` it is a demo's, whose throw-away keys can sign.
+    """
     rows = [
         (*name.split("/"), f"{START + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ}", value)
         for number, name in enumerate(names)
@@ -34,7 +39,10 @@ def ingested_home(folder: Path, names: Sequence[str], *, days: int = 30) -> Sett
     ]
     (folder / "readings.csv").write_bytes(csv_of(rows))
     settings = Settings(home=folder / "home", config=folder / "home" / "config")
-    initialise(settings, readings=folder / "readings.csv", effort="fast")
+    if people:
+        initialise_demo(settings, readings=folder / "readings.csv", effort="fast")
+    else:
+        initialise(settings, readings=folder / "readings.csv", effort="fast")
     platform = open_platform(settings)
     ingest(platform.lake, config_at(platform), now=platform.clock.now())
     with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
