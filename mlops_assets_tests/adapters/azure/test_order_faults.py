@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 from azure.ai.ml.entities import Environment
 
@@ -11,6 +15,7 @@ from mlops_assets.adapters.azure.scoring import AzureScoring
 from mlops_assets.domain.errors import EngineError, RefusedError
 from mlops_assets_tests.control_plane.clock import VirtualClock
 from mlops_assets_tests.control_plane.execution import Outcome
+from mlops_assets_tests.control_plane.wire import LostError
 from mlops_assets_tests.engines.test_processes import job
 from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, clients_of
 
@@ -24,6 +29,8 @@ FAULTS = {
     "unheard": lambda faults, *call: faults.lose_answer(*call, times=2),
     "done and then broken": lambda faults, *call: faults.fail_after(*call, times=1),
 }
+# The SDK makes another request from its headers after each that did not arrive, four times.
+SENT_AGAIN = 3
 ASKED = "azureml://datastores/prod/paths/jobs/scoring/asked"
 
 
@@ -48,12 +55,13 @@ def fits_of(plane):
 
 
 @pytest.fixture
-def scoring(plane):
+def served(plane):
+    """An endpoint with one deployment, and what that was wished to be."""
     plane.registry.assets.put("models", "m", "1", {"modelType": "custom_model", "modelUri": ASKED})
     plane.registry.assets.put("environments", "forecasting", "1.0.0", {"image": "ubuntu"})
     code = Registered(plane, "prod").id()
     azure = BatchEndpoints(clients_of(plane, "prod"), "prod", lambda: code, plane.clock.sleep)
-    azure.open("plant-p1", {"plant": "P1"})
+    azure.open("plant-p1", {"plant": "P1"}, ())
     registry = f"azureml://registries/{plane.backend.registry}"
     wish = Wish(
         name="circuit-c1-a",
@@ -63,6 +71,11 @@ def scoring(plane):
         variables={},
     )
     azure.put("plant-p1", wish)
+    return azure, wish
+
+
+@pytest.fixture
+def scoring(plane, served):
     return AzureScoring(clients_of(plane, "prod"), "prod", lambda _: ("plant-p1", "circuit-c1-a"))
 
 
@@ -120,6 +133,39 @@ def test_every_invocation_names_its_deployment(plane, scoring):
     posts = [call.request for call in plane.calls if call.request.method == "POST"]
     named = [each.headers.get("azureml-model-deployment") for each in posts]
     assert named == ["circuit-c1-a"] * 3
+
+
+def test_two_that_invoke_at_once_each_name_their_own_deployment(plane, served, scoring):
+    """The SDK sends again, from headers that all calls share, what it could not send at first."""
+    azure, wish = served
+    azure.put("plant-p1", replace(wish, name="circuit-c2-a"))
+    handle, first, other_done = plane.handle, threading.Event(), threading.Event()
+    lost = []
+
+    def away_at_first(request):
+        if request.method == "POST" and b"score-1" in request.body and len(lost) < SENT_AGAIN:
+            first.set()
+            # Whoever comes in between is through by now, or waits until this call is.
+            other_done.wait(0 if lost else 1.0)
+            lost.append(request)
+            raise LostError(sent=False)
+        return handle(request)
+
+    plane.handle = away_at_first
+
+    def second():
+        assert first.wait(60)
+        scoring.invoke("score-2", "plant-p1/circuit-c2-a", request=ASKED)
+        other_done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(second)
+        scoring.invoke("score-1", "plant-p1/circuit-c1-a", request=ASKED)
+        coming.result(60)
+    assert {each.name: each.deployment["name"] for each in plane.jobs.jobs} == {
+        "score-1": "circuit-c1-a",
+        "score-2": "circuit-c2-a",
+    }
 
 
 def test_a_job_runs_as_the_identity_that_the_settings_name():
