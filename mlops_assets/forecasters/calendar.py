@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -69,16 +70,47 @@ def terms(features: tuple[str, ...], positions: np.ndarray, day: int, zone: str)
     """Return one row a position (steps since 1970, ``day`` in 24 hours), one column a term."""
     if not features:
         return np.zeros((len(positions), 0))
-    local = _local(positions * (_DAY_SECONDS // day), ZoneInfo(zone))
+    local = _local(positions * (_DAY_SECONDS // day), zone)
     return np.stack([term for name in features for term in _TERMS[name][1](local)], axis=1)
 
 
-def _local(seconds: np.ndarray, zone: ZoneInfo) -> np.ndarray:
+def _local(seconds: np.ndarray, zone: str) -> np.ndarray:
     """Return the wall clock's seconds since 1970."""
-    offsets = [_offset(datetime.fromtimestamp(second, zone)) for second in seconds.tolist()]
-    return seconds + np.array(offsets, dtype=np.int64)
+    if not len(seconds):
+        return seconds
+    first, last = (_year_of(int(second)) for second in (seconds.min(), seconds.max()))
+    changes = [change for year in range(first, last + 1) for change in _changes(zone, year)]
+    moments, offsets = np.array(changes, dtype=np.int64).T
+    local: np.ndarray = seconds + offsets[np.searchsorted(moments, seconds, side="right") - 1]
+    return local
 
 
-def _offset(moment: datetime) -> int:
-    offset = moment.utcoffset()
+def _year_of(second: int) -> int:
+    return datetime.fromtimestamp(second, UTC).year
+
+
+@lru_cache(maxsize=1024)
+def _changes(zone: str, year: int) -> tuple[tuple[int, int], ...]:
+    """Return from when on which offset from UTC holds, in seconds, from the year's first on.
+
+    A zone's clock is asked once a day and halved down to the second where it moved, not once for
+    every step of every circuit.
+    """
+    clock = ZoneInfo(zone)
+    begin, end = (round(datetime(each, 1, 1, tzinfo=UTC).timestamp()) for each in (year, year + 1))
+    found = [(begin, _offset(begin, clock))]
+    for day in range(begin, end, _DAY_SECONDS):
+        before, after = day, day + _DAY_SECONDS
+        moved = _offset(after, clock)
+        if moved == found[-1][1]:
+            continue
+        while after - before > 1:
+            middle = (before + after) // 2
+            before, after = (before, middle) if _offset(middle, clock) == moved else (middle, after)
+        found.append((after, moved))
+    return tuple(found)
+
+
+def _offset(second: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(second, zone).utcoffset()
     return 0 if offset is None else round(offset.total_seconds())

@@ -212,8 +212,18 @@ class Ridge:
             known, _ = window.feature(name)
             columns += [known[at - self._lag(lead)], _mean(known, at - self._lag(lead), day)]
         own = np.stack(columns, axis=1)
-        named = terms(calendar(self.features), window.start + at, day, self.timezone)
-        return np.concatenate([own, named], axis=1)
+        return np.concatenate([own, self._calendar(window, at)], axis=1)
+
+    def _calendar(self, window: Window, at: np.ndarray) -> np.ndarray:
+        """Return the calendar's terms of targets, worked out once for all leads and members."""
+        names = calendar(self.features)
+        ahead = int(at[0]) >= len(window)
+        first, count = (len(window), self.leads[-1]) if ahead else (0, len(window))
+        known = window.once(
+            ("calendar", names, self.timezone, first, count),
+            lambda: terms(names, window.start + first + np.arange(count), self.day, self.timezone),
+        )
+        return known[at - first]
 
 
 def _leads(day: int, horizon: int) -> tuple[int, ...]:
