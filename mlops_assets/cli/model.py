@@ -34,7 +34,7 @@ def train(session: Session, circuits: tuple[str, ...], everything: bool, ref: st
     chosen: list[CircuitKey] | None = session.circuits(circuits, known) if circuits else None
     summary: TrainReport | TrainSummary
     if ref is not None:
-        from mlops_assets.flows.model import compare_ref
+        from mlops_assets.flows.comparison import compare_ref
 
         summary = compare_ref(
             session.platform, config, chosen, now=session.now(), progress=session.progress

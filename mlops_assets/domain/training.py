@@ -26,8 +26,9 @@ class TrainOutcome:
     """What became of one circuit, and why, in a sentence.
 
     ``unchanged`` has the record of the model that stands for this spec, whether it is up to date or
-    held. ``failed`` with ``left_out`` means that a rule about its data left the circuit out, and
-    nothing broke.
+    held; one that was trained and is kept nowhere has none, but the ``seconds`` of its fit.
+    ``failed`` with ``left_out`` means that a rule about its data left the circuit out, and nothing
+    broke.
     """
 
     circuit: CircuitKey
@@ -40,6 +41,7 @@ class TrainOutcome:
     proof: Mapping[str, Any] = field(default_factory=dict)
     data_verdicts: tuple[Verdict, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    seconds: float | None = None
 
     def figures(self) -> TrainOutcome:
         """Return it without its backtest."""
@@ -102,11 +104,15 @@ class TrainReport:
     @property
     def seconds(self) -> Mapping[CircuitKey, float]:
         """How long each model took to fit, now or when it was trained."""
-        return {
+        kept = {
             key: float(each.record.tags["seconds"])
             for key, each in self.outcomes.items()
             if each.record is not None and "seconds" in each.record.tags
         }
+        aside = {
+            key: each.seconds for key, each in self.outcomes.items() if each.seconds is not None
+        }
+        return kept | aside
 
     @property
     def failed(self) -> Mapping[CircuitKey, str]:

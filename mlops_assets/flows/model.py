@@ -22,6 +22,7 @@ from mlops_assets.domain.training_data import data_end
 from mlops_assets.flows import environment as environments
 from mlops_assets.flows import numbered, training_data
 from mlops_assets.flows.deployment import live_deployments
+from mlops_assets.flows.merged import merged, other_packages, taken_over
 from mlops_assets.flows.readings import data_now as data_now_of
 from mlops_assets.flows.warm_start import handed_on
 from mlops_assets.forecasters.catalogue import ALGORITHMS
@@ -58,31 +59,6 @@ def train(
         if on_result is not None:
             on_result(outcome)
     return TrainReport(outcomes=dict(sorted(outcomes.items())))
-
-
-def compare_ref(
-    platform: Platform,
-    proposed: Config,
-    circuits: Sequence[CircuitKey] | None = None,
-    *,
-    now: datetime,
-    progress: Progress | None = None,
-    on_result: Callable[[TrainOutcome], None] | None = None,
-) -> TrainReport:
-    """Train what a proposed config changes against the watched one; nothing of it is released.
-
-    The models stay registered, so that the same digest trains nothing again after the merge.
-    """
-    from mlops_assets.flows.plan import config_at
-
-    watched = config_at(platform).circuits
-    changed = [
-        key
-        for key, circuit in proposed.circuits.items()
-        if (circuits is None or key in circuits)
-        and (key not in watched or watched[key].spec_digest != circuit.spec_digest)
-    ]
-    return train(platform, proposed, changed, now=now, progress=progress, on_result=on_result)
 
 
 def wanted(
@@ -126,6 +102,7 @@ class _Training:
     progress: Progress | None
     live: Mapping[CircuitKey, Deployment]
     reader: training_data.Reader
+    merged: Callable[[str], bool]
 
     @property
     def models(self) -> ModelRegistry:
@@ -170,6 +147,7 @@ def _outcomes(
         progress=progress,
         live=live_deployments(platform.prod),
         reader=training_data.Reader(platform.lake, known),
+        merged=merged(platform.config, config.commit),
     )
     prepared: dict[CircuitKey, _Prepared] = {}
     jobs: list[FitJob] = []
@@ -227,6 +205,10 @@ def _prepare_known(
         reader=training.reader,
     )
     same = wanted(models, circuit, data.content_digest)
+    if same is not None and other_packages(same, environment):
+        same = None
+    if same is not None and not training.merged(same.config_commit):
+        same = taken_over(models, same, _tagged_origin(training, circuit), training.say)
     if same is not None:
         same = numbered.shown(models, same, training.say)
         reason = f"unchanged: version {same.version}, same spec, same data"
@@ -387,6 +369,12 @@ def live_files(platform: Platform, deployment: Deployment) -> Mapping[str, bytes
     models = platform.registry.models
     record = models.get(deployment.circuit, deployment.model_version)
     return models.files(replace(record, digest=deployment.model_digest))
+
+
+def _tagged_origin(training: _Training, circuit: Circuit) -> dict[str, str]:
+    author, pull_request = _origin(training, circuit)
+    commit = training.config.commit
+    return {"config_commit": commit, "author": author, "pull_request": pull_request}
 
 
 def _origin(training: _Training, circuit: Circuit) -> tuple[str, str]:

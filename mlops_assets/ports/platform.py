@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Every port of one home. Flows take the parts they need, serving flows never ``dev``."""
+    """Every port of one home. Flows take the parts they need, serving flows never ``dev``.
+
+    ``aside`` fits on this machine's cores what is kept nowhere, where a home lies elsewhere.
+    """
 
     kind: Literal["init", "demo"]
     clock: Clock
@@ -37,3 +40,4 @@ class Platform:
     engine: Callable[[int], FittingEngine]
     renderer: Callable[[], NotebookRenderer]
     interpreters: Interpreters | None = None
+    aside: Callable[[int], FittingEngine] | None = None

@@ -268,6 +268,19 @@ def _open_azure(settings: Settings, azure: AzureStores, clock: Clock | None) -> 
     kind = settings.layout.kind()
     config = azure.config(settings.config, WATCHED_REF)
 
+    def aside(workers: int) -> FittingEngine:
+        from mlops_assets.adapters.local.slots import LocalTrainingSlots
+        from mlops_assets.engines.processes import GIGABYTE, ProcessEngine, cores
+
+        allowed = _policy(platform)
+        slots = min(allowed.maximum_parallel_training, cores())
+        return ProcessEngine(
+            workers,
+            LocalTrainingSlots(settings.layout.locks / "training", slots),
+            timeout_seconds=60.0 * allowed.training_timeout_minutes,
+            memory_bytes=allowed.training_memory_gigabytes * GIGABYTE,
+        )
+
     platform = Platform(
         kind=kind,
         clock=clock or SystemClock(),
@@ -282,6 +295,7 @@ def _open_azure(settings: Settings, azure: AzureStores, clock: Clock | None) -> 
         engine=lambda workers: azure.fitting(workers, _policy(platform)),
         renderer=lambda: _renderer(settings),
         interpreters=LocalInterpreters(settings.layout.interpreters),
+        aside=aside,
     )
     return platform
 
