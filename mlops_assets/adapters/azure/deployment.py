@@ -156,8 +156,15 @@ class AzureEndpoints:
                         broken.setdefault(each.circuit.plant_id, said)
                     else:
                         _LOG.warning("%s; it is live, and nothing serves it", said)
-        for plant in live:
-            self._looked.pop(plant, None)
+            for plant in live:
+                self._looked.pop(plant, None)
+            # Whoever swaps holds the ledger, and is not to wait for Azure then.
+            looks = {plant: pool.submit(self._look, plant) for plant in live if plant not in broken}
+            for plant, looking in looks.items():
+                try:
+                    looking.result()
+                except MlopsError as error:
+                    broken[plant] = str(error)
         return broken
 
     def outdated(self) -> Sequence[Deployment]:
@@ -193,9 +200,7 @@ class AzureEndpoints:
         at, found = self._looked.get(plant, (0.0, {}))
         name = self._serving.by(deployment, found)
         if name is None or self.monotonic() - at > _LOOKED_SECONDS:
-            found = self.azure.deployments(self._endpoint(plant))
-            self._looked[plant] = (self.monotonic(), found)
-            name = self._serving.by(deployment, found)
+            name = self._serving.by(deployment, self._look(plant))
         if name is None:
             raise RefusedError(
                 "E_NOT_PREPARED",
@@ -232,6 +237,12 @@ class AzureEndpoints:
 
     def _endpoint(self, plant_id: str) -> str:
         return endpoint_name(self.backend, self.workspace, plant_id)
+
+    def _look(self, plant_id: str) -> dict[str, Served]:
+        """The deployments of a plant as they are now, remembered for a while."""
+        found = self.azure.deployments(self._endpoint(plant_id))
+        self._looked[plant_id] = (self.monotonic(), found)
+        return found
 
     def _open(self, live: LiveManifest, wanted: Sequence[Deployment]) -> dict[str, Served]:
         """The deployments of a plant's endpoint, with room for what a plant is served by.
@@ -327,9 +338,11 @@ class AzureEndpoints:
             if not live.live:
                 self.azure.close(endpoint)
                 return
-            found = self.azure.settled(endpoint)
+            needed = self._needed(live)
+            # A needed one that is stuck is waited for by nobody.
+            found = self.azure.settled(endpoint, set(self.azure.deployments(endpoint)) - needed)
             serving = {self._serving.by(each, found) for each in live.live.values()}
-            for name in sorted(set(found) - self._needed(live) - serving):
+            for name in sorted(set(found) - needed - serving):
                 self.azure.remove(endpoint, name)
 
     def _differences(self, plant_id: str) -> Iterator[str]:

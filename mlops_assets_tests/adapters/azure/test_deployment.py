@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_assets.adapters.azure import place
+from mlops_assets.domain.arithmetic import NODE
 from mlops_assets.domain.errors import EngineError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quota import Quota
-from mlops_assets.flows.deployment import deploy
+from mlops_assets.flows.deployment import deploy, prepared, put_live
 from mlops_assets.ports import ServingWorkspace
 from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, endpoints, stock
 from mlops_assets_tests.fakes.deployment import FakeEndpoints, a_release, an_entry, retired
@@ -237,6 +239,16 @@ def test_tags_of_others_stay(azure):
     assert azure.endpoints.differences() == []
 
 
+def test_what_is_ready_goes_live_without_a_question_to_azure(azure):
+    """Whoever swaps holds the ledger, and nobody decides meanwhile."""
+    manifest = azure.wanted(C1, C2, OTHER, version=1)
+    changes = prepared(azure.home.prod, azure.home.registry, manifest)
+    before = len(azure.plane.calls)
+    put_live(azure.endpoints, changes)
+    assert len(azure.plane.calls) == before
+    assert azure.served(C1, C2, OTHER) == {(manifest.release, "1")}
+
+
 def test_nothing_that_is_not_ready_goes_live(azure):
     live = azure.stored.live("P1")
     azure.release(C2, version=1)
@@ -305,7 +317,11 @@ def test_one_deployment_serves_any_number_of_circuits_and_a_release_updates_none
         places = {azure.endpoints.served_by(each) for each in live.live.values()}
         assert {on for _, on in places} == {name}
         variables = plane.endpoints.deployments[places.pop()]["properties"]["environmentVariables"]
-        assert variables == {"MLOPS_SERVES": "plant"}
+        assert variables == {
+            "MLOPS_SERVES": "plant",
+            **place.variables(plane.backend, "prod"),
+            **NODE,
+        }
         assert azure.endpoints.differences() == []
 
 
