@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from mlops_assets.adapters.local.slots import LocalTrainingSlots
 from mlops_assets.domain.circuit import Spec
 from mlops_assets.domain.readings import Series
-from mlops_assets.engines.processes import ProcessEngine
+from mlops_assets.engines.processes import GIGABYTE, ProcessEngine
 from mlops_assets.forecasters.training import fit
 from mlops_assets_tests.engines.test_processes import MOODY, job, named
 from mlops_assets_tests.fakes.engine import cheap_fit
@@ -108,6 +109,17 @@ def test_a_fit_that_takes_too_long_is_stopped_and_says_so(engine_of):
     assert results["HANGS"] == (
         "took longer than 0.3 s and was stopped: raise training.timeout_minutes of the policy, or "
         "ask for less effort"
+    )
+    assert results["A"].circuit.circuit_id == "A"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's data")
+def test_a_fit_that_takes_too_much_memory_is_stopped_and_says_so(engine_of):
+    fits = engine_of(workers=1, memory_bytes=2 * GIGABYTE)
+    results = named(fits.fit([job("EATS"), job("A")]))
+    assert results["EATS"] == (
+        "needed more than 2.0 GB of memory and was stopped: raise training.memory_gigabytes of "
+        "the policy"
     )
     assert results["A"].circuit.circuit_id == "A"
 

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from mlops_assets.adapters.local.slots import LocalTrainingSlots
 from mlops_assets.domain.circuit import Spec
@@ -102,18 +101,6 @@ def test_waiting_for_a_slot_is_no_part_of_the_time_limit(tmp_path):
         assert pids == []
     thread.join(timeout=30)
     assert [result.circuit.circuit_id for result in pids] == ["A"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's data")
-def test_a_fit_that_takes_too_much_memory_is_stopped_and_says_so(tmp_path):
-    results = named(
-        engine(tmp_path, workers=1, memory_bytes=2 * 1024**3).fit([job("EATS"), job("A")])
-    )
-    assert results["EATS"] == (
-        "needed more than 2.0 GB of memory and was stopped: raise training.memory_gigabytes of "
-        "the policy"
-    )
-    assert results["A"].circuit.circuit_id == "A"
 
 
 def test_a_worker_killed_from_outside_costs_one_circuit(tmp_path):

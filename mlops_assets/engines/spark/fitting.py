@@ -8,7 +8,7 @@ home: executors on other machines must see it under the same path.
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from mlops_assets.engines.spark.session import line
 from mlops_assets.engines.wire import decode, encode
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Sequence
 
     from pyspark.sql import SparkSession
@@ -75,12 +76,13 @@ class SparkFittingEngine:
         if not jobs:
             self.close()
             return
-        waiting = iter(largest_first(jobs))
+        left, waiting = len(jobs), deque(largest_first(jobs))
+        del jobs  # a job and its series go when its fit is done
         done: SimpleQueue[Outcome] = SimpleQueue()
         crew = _Crew(self._opened(), self._step, waiting, done)
         try:
-            crew.start(min(self.workers, len(jobs)))
-            for _ in jobs:
+            crew.start(min(self.workers, left))
+            for _ in range(left):
                 yield done.get()
         finally:
             crew.stop()
@@ -144,14 +146,13 @@ class _Crew:
         self,
         session: SparkSession,
         step: Fit,
-        waiting: Iterator[FitJob],
+        waiting: deque[FitJob],
         done: SimpleQueue[Outcome],
     ) -> None:
         self._session = session
         self._step = step
         self._waiting = waiting
         self._done = done
-        self._lock = threading.Lock()
         self._group = f"fit-{id(self)}"
         self._threads: list[threading.Thread] = []
 
@@ -166,8 +167,7 @@ class _Crew:
 
     def stop(self) -> None:
         """End what still runs; nothing new begins."""
-        with self._lock:
-            self._waiting = iter(())
+        self._waiting.clear()
         for thread in self._threads:
             while thread.is_alive():
                 # A task that a thread was about to hand in when we looked is met the next time.
@@ -176,9 +176,9 @@ class _Crew:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                job = next(self._waiting, None)
-            if job is None:
+            try:
+                job = self._waiting.popleft()
+            except IndexError:
                 return
             try:
                 outcome = self._fit(job)
