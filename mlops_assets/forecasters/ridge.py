@@ -219,11 +219,12 @@ class Ridge:
         names = calendar(self.features)
         ahead = int(at[0]) >= len(window)
         first, count = (len(window), self.leads[-1]) if ahead else (0, len(window))
-        known = window.once(
+        known: np.ndarray = window.once(
             ("calendar", names, self.timezone, first, count),
             lambda: terms(names, window.start + first + np.arange(count), self.day, self.timezone),
         )
-        return known[at - first]
+        named: np.ndarray = known[at - first]
+        return named
 
 
 def _leads(day: int, horizon: int) -> tuple[int, ...]:
