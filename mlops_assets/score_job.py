@@ -2,6 +2,8 @@
 
 Azure ML imports this through `score.py`, calls `init` once and `run` with the files of its input.
 A request names the version of the table, which is read here and pruned, so nobody copies readings.
+Where the table, the registry and the answers are, this process was told when it was deployed, and
+no request says otherwise.
 A circuit's deployment brings its live model in ``AZUREML_MODEL_DIR``, taken by the digest that was
 signed; only lower rungs of the ladder come from the registry. A plant's deployment, which says so
 in ``MLOPS_SERVES``, brings none, and all come from there. The answer is written whole, whatever
@@ -23,6 +25,7 @@ from mlops_assets.engines.azureml.request import (
     REQUEST,
     ScoreRequest,
     answer_bytes,
+    check_asked,
     read_answer,
     read_asked,
 )
@@ -121,16 +124,19 @@ def answered(
     data: bytes,
     where: str,
     models: DeployedModels | None,
-    opened: Callable[[ScoreRequest], Opened],
+    opened: Callable[[], Opened],
+    environ: Mapping[str, str],
 ) -> str:
     """Answer one request file; returns one line for the log.
 
     Raises:
-        DataError: it is none, or a circuit has no forecast; the answer says so too, then.
+        DataError: it is none of its job's, or a circuit has no forecast; the answer says so too,
+            then.
     """
     answer, asked = read_asked(data, where)
+    check_asked(answer, asked, environ, where)
     request = ScoreRequest.from_bytes(asked, where)
-    place = opened(request)
+    place = opened()
     found = place.exchange.get(answer)
     if found is None:
         issued = scored(request, models, place)
@@ -144,20 +150,21 @@ def answered(
     return f"{request.day}: {len(issued)} circuits"
 
 
-def open_place(request: ScoreRequest) -> Opened:
-    """Return what a request names, as the identity of its workspace reaches it."""
+def open_place() -> Opened:
+    """Return where this process reads and writes, as the identity of its workspace reaches it."""
     from mlops_assets.adapters.azure.blobs import open_blobs
     from mlops_assets.adapters.azure.exchange import open_exchange
+    from mlops_assets.adapters.azure.place import told
     from mlops_assets.adapters.azure.readings import open_readings
     from mlops_assets.adapters.azure.tree import BlobTree
     from mlops_assets.adapters.tree.model import TreeModelRegistry
 
-    backend, role = request.backend, request.workspace
-    models = open_blobs(backend, role, "registry", "models", environ=os.environ)
+    backend, workspace = told(os.environ)
+    models = open_blobs(backend, workspace, "registry", "models", environ=os.environ)
     return Opened(
-        readings=open_readings(backend, role, environ=os.environ),
+        readings=open_readings(backend, workspace, environ=os.environ),
         registry=TreeModelRegistry(BlobTree(models, "registry/models")),
-        exchange=open_exchange(backend, role, request.workspace, environ=os.environ),
+        exchange=open_exchange(backend, workspace, workspace, environ=os.environ),
     )
 
 
@@ -195,7 +202,8 @@ def run(mini_batch: Sequence[str]) -> list[str]:
     if odd:
         raise DataError(f"{odd[0]}: is no request; give the folder of one {REQUEST}")
     return [
-        answered(Path(name).read_bytes(), name, _BROUGHT.models, open_place) for name in mini_batch
+        answered(Path(name).read_bytes(), name, _BROUGHT.models, open_place, os.environ)
+        for name in mini_batch
     ]
 
 

@@ -19,6 +19,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.domain.arithmetic import ONE_THREAD
 from mlops_assets.engines.worker import EXIT_OUT_OF_MEMORY, Answer, Assignment, Started
 from mlops_assets.forecasters.catalogue import seconds_of
 
@@ -29,16 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.model import FitJob, FitResult
     from mlops_assets.ports import TrainingSlots
 
-# One thread each: workers share the cores, and sums in another order are other bits.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "POLARS_MAX_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-}
+WORKER_ENVIRONMENT = dict(ONE_THREAD)
 GIGABYTE = 1024**3
 _LONGEST_DEATH_SECONDS = 5.0
 

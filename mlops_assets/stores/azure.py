@@ -222,9 +222,6 @@ class AzureStores:
             endpoints=endpoints,
             predictions=TreePredictionFiles(self._folder(workspace, "predictions")),
             batch=AzureBatchEngine(
-                self.backend,
-                workspace,
-                self.backend.table_uri("lake", "readings"),
                 self._exchange(workspace),
                 AzureScoring(clients, workspace, endpoints.served_by),
             ),

@@ -80,7 +80,6 @@ def on_azure(home, *, plants):
     """The engine with the script that endpoints run, in this process."""
     from mlops_assets.engines.azureml.batch import AzureBatchEngine
     from mlops_assets.score_job import DeployedModels, Opened, answered
-    from mlops_assets_tests.fakes.azure_ml import a_backend
     from mlops_assets_tests.fakes.remote import FakeExchange, FakeScoring
 
     exchange, dev = FakeExchange(), home.platform.dev.models
@@ -88,9 +87,11 @@ def on_azure(home, *, plants):
     # As Azure ML does, a circuit's deployment is brought its model; a plant's, any of the plant's.
     models = None if plants else DeployedModels(home.layout.dev_models)
     scoring = FakeScoring(
-        exchange, lambda asked: answered(asked, "request", models, lambda _: opened), plants=plants
+        exchange,
+        lambda asked: answered(asked, "request", models, lambda: opened, {}),
+        plants=plants,
     )
-    return AzureBatchEngine(a_backend(), "prod", "abfss://lake/readings", exchange, scoring)
+    return AzureBatchEngine(exchange, scoring)
 
 
 def test_every_digit_is_that_of_the_work_done_here(engine, work):

@@ -60,10 +60,10 @@ def tried(production, change):
     return found, batch
 
 
-def nudged(issued, *, name):
-    """The same forecast but for the last bits of one column."""
+def nudged(issued, *, name, by=1e-8):
+    """The same forecast but for a share of one column."""
     values = issued.issue.values
-    other = replace(values, **{name: getattr(values, name) * (1 + 1e-15)})
+    other = replace(values, **{name: getattr(values, name) * (1 + by)})
     return replace(issued, issue=replace(issued.issue, values=other))
 
 
@@ -76,6 +76,12 @@ def test_a_model_that_the_test_endpoint_serves_alike_passes(production):
     found, batch = tried(production, lambda issued: issued)
 
     assert batch.asked == [(DAY, (C1, C2))]
+    assert all(verdict.passed for verdicts in found.values() for verdict in verdicts)
+
+
+def test_the_last_bits_are_the_processor_s_and_fail_no_circuit(production):
+    found, _ = tried(production, partial(nudged, name="value", by=1e-15))
+
     assert all(verdict.passed for verdicts in found.values() for verdict in verdicts)
 
 

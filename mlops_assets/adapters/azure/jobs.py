@@ -12,6 +12,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from mlops_assets.adapters.azure.client import explained
 from mlops_assets.adapters.azure.code import ARCHIVE
 from mlops_assets.adapters.azure.names import training_data_name
+from mlops_assets.domain.arithmetic import NODE
 from mlops_assets.domain.training import experiment_name
 from mlops_assets.ports.remote import RemoteState
 
@@ -94,6 +95,7 @@ class AzureFits(AzureJobs):
             ),
             code=self._code.id(),
             environment=str(spec.environment_ref),
+            environment_variables=dict(NODE),
             compute=backend.compute.dev,
             instance_count=1,
             timeout=int(seconds),

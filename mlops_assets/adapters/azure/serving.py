@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.adapters.azure import place
 from mlops_assets.adapters.azure.code import asset_name
 from mlops_assets.adapters.azure.endpoint import Wish
 from mlops_assets.adapters.azure.names import (
@@ -20,6 +21,7 @@ from mlops_assets.adapters.azure.names import (
     registered_environment,
     registered_model,
 )
+from mlops_assets.domain.arithmetic import NODE
 from mlops_assets.domain.identifiers import EnvironmentRef, digest_of, sha256
 
 if TYPE_CHECKING:
@@ -149,7 +151,8 @@ class Serving:
 
     def _variables(self) -> dict[str, str]:
         """What a deployment is told of its surroundings."""
-        return {SERVES_VARIABLE: self.backend.serves}
+        here = place.variables(self.backend, self.workspace)
+        return {SERVES_VARIABLE: self.backend.serves, **here, **NODE}
 
     def _model(self, deployment: Deployment) -> str:
         return registered_model(self.backend, deployment.circuit, deployment.model_version)

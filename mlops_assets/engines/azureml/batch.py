@@ -8,6 +8,7 @@ is handed on and then counts no more: the next batch asks again.
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.domain.errors import DataError, MlopsError
 from mlops_assets.domain.forecast import Issued, Unanswered
 from mlops_assets.domain.identifiers import sha256
+from mlops_assets.engines.azureml.answer import check_issued
 from mlops_assets.engines.azureml.ordered import (
     LostError,
     Ordered,
@@ -34,11 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlops_assets.domain.identifiers import CircuitKey
-    from mlops_assets.engines.azureml.request import ServingWorkspaceName
     from mlops_assets.ports import BatchWork
     from mlops_assets.ports.remote import Exchange, RemoteScoring
-    from mlops_assets.settings.azure import AzureBackend
 
+_LOG = logging.getLogger(__name__)
 AT_ONCE = 16
 # Longest run of one invocation; a plant of many circuits is one.
 _LONGEST_SECONDS = 3600.0
@@ -48,9 +49,6 @@ class AzureBatchEngine:
     """Bounded invocations in flight, each of one deployment of Azure.
 
     Args:
-        backend: whose names the script finds the table and the registry by.
-        workspace: whose endpoints they are.
-        table: URI of the readings.
         exchange: where requests and answers lie.
         scoring: what is invoked.
         at_once: invocations in flight.
@@ -61,9 +59,6 @@ class AzureBatchEngine:
 
     def __init__(
         self,
-        backend: AzureBackend,
-        workspace: ServingWorkspaceName,
-        table: str,
         exchange: Exchange,
         scoring: RemoteScoring,
         *,
@@ -73,9 +68,6 @@ class AzureBatchEngine:
         seconds: float = _LONGEST_SECONDS,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self._backend = backend
-        self._workspace: ServingWorkspaceName = workspace
-        self._table = table
         self._exchange = exchange
         self._scoring = scoring
         self._at_once = at_once
@@ -106,7 +98,10 @@ class AzureBatchEngine:
                 for done in as_completed(asked):
                     found, forget = done.result()
                     yield from found
-                    forget()
+                    try:
+                        forget()
+                    except MlopsError as error:
+                        _LOG.warning("an answer stays and would be taken again: %s", error)
             finally:
                 stop.set()
                 for each in asked:
@@ -131,9 +126,6 @@ class AzureBatchEngine:
         self, place: str, work: BatchWork, circuits: Sequence[CircuitKey], stop: Stop
     ) -> tuple[list[Issued], Callable[[], None]]:
         request = ScoreRequest(
-            backend=self._backend,
-            workspace=self._workspace,
-            table=self._table,
             delta_version=work.delta_version,
             day=work.day,
             live={circuit: work.live[circuit] for circuit in circuits},
@@ -156,9 +148,7 @@ class AzureBatchEngine:
             return self._scoring.invoke(name, place, request=self._exchange.uri(asked))
 
         def read(data: bytes, where: str) -> list[Issued]:
-            issued = read_answer(data, request, where)
-            _check(issued, circuits, where)
-            return issued
+            return check_issued(read_answer(data, request, where), work, circuits, where)
 
         try:
             issued, attempt = ordered.result(begin, read, stop, attempts=self._attempts)
@@ -166,12 +156,6 @@ class AzureBatchEngine:
             raise DataError(f"its invocation was lost ({error}); predict again") from error
         stands = all(each.issue and each.issue.fallback == "none" for each in issued)
         return issued, _nothing if stands else partial(ordered.spend, attempt)
-
-
-def _check(issued: Sequence[Issued], circuits: Sequence[CircuitKey], where: str) -> None:
-    told = sorted(each.circuit for each in issued)
-    if told != sorted(circuits):
-        raise DataError(f"{where}: tells of other circuits than were asked for")
 
 
 def _nothing() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import sha256
+from mlops_assets.engines.azureml.answer import check_fitted
 from mlops_assets.engines.azureml.fit_job import FitOrder, read_outcome
 from mlops_assets.engines.azureml.ordered import (
     LostError,
@@ -151,7 +152,7 @@ class AzureFittingEngine:
         try:
             outcome, attempt = ordered.result(
                 begin,
-                lambda data, where: read_outcome(data, order, where),
+                lambda data, where: check_fitted(read_outcome(data, order, where), job, where),
                 stop,
                 attempts=self._attempts,
             )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_assets.adapters.azure import place
+from mlops_assets.domain.arithmetic import NODE
+from mlops_assets.adapters.azure import place
+from mlops_assets.domain.arithmetic import NODE
 from mlops_assets.domain.errors import EngineError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quota import Quota
@@ -315,7 +319,11 @@ def test_one_deployment_serves_any_number_of_circuits_and_a_release_updates_none
         places = {azure.endpoints.served_by(each) for each in live.live.values()}
         assert {on for _, on in places} == {name}
         variables = plane.endpoints.deployments[places.pop()]["properties"]["environmentVariables"]
-        assert variables == {"MLOPS_SERVES": "plant"}
+        assert variables == {
+            "MLOPS_SERVES": "plant",
+            **place.variables(plane.backend, "prod"),
+            **NODE,
+        }
         assert azure.endpoints.differences() == []
 
 

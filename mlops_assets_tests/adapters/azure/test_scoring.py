@@ -87,9 +87,6 @@ class OnAzure:
     def issued(self):
         """What the endpoints answer, by circuit."""
         engine = AzureBatchEngine(
-            self.backend,
-            "prod",
-            self.backend.table_uri("lake", "readings"),
             self.exchange,
             self.scoring,
             patience=Patience(first=0.05, longest=0.2, queue=600),

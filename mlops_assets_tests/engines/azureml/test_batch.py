@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,7 @@ from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.forecast import Issue, Issued
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.model import ForecastValues
+from mlops_assets.engines.azureml.answer import check_issued
 from mlops_assets.engines.azureml.batch import AzureBatchEngine
 from mlops_assets.engines.azureml.ordered import Patience
 from mlops_assets.engines.azureml.request import (
@@ -22,7 +24,6 @@ from mlops_assets.engines.azureml.request import (
     read_answer,
     read_asked,
 )
-from mlops_assets_tests.fakes.azure_ml import a_backend
 from mlops_assets_tests.fakes.deployment import an_entry
 from mlops_assets_tests.fakes.remote import SCHEME, FakeExchange, FakeScoring
 
@@ -61,23 +62,22 @@ class Endpoints(FakeScoring):
     def answer(self, data):
         place, asked = read_asked(data, "request")
         request = ScoreRequest.from_bytes(asked, "request")
-        issued = [self.issued(each) for each in request.live.values()]
+        issued = [self.issued(each, request.day) for each in request.live.values()]
         self.exchange.put(place, answer_bytes(asked, issued))
         if any(each.issue is None for each in issued):
             raise DataError("as the script does")
 
-    def issued(self, deployment):
+    def issued(self, deployment, day=DAY):
         key = deployment.circuit
         if key in self.fails:
             return Issued(circuit=key, failed="no reading in the 14 days before 2024-06-24")
         level = np.full(24, float(key.circuit_id[1:]))
-        values = ForecastValues(
-            datetime(2024, 6, 24, tzinfo=UTC), timedelta(hours=1), *([level] * 5), approximate=False
-        )
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        values = ForecastValues(start, timedelta(hours=1), *([level] * 5), approximate=False)
         issue = Issue(
             circuit=key,
             release=deployment.release,
-            model_version=1,
+            model_version=0 if key in self.falls else deployment.model_version,
             fallback="seasonal_naive" if key in self.falls else "none",
             fallback_reason="live model: damaged" if key in self.falls else "",
             values=values,
@@ -97,9 +97,7 @@ def endpoints(exchange):
 
 def engine(exchange, endpoints, **settings):
     usual = {"patience": Patience(first=0.001, longest=0.001, queue=0.01, cancel=0.01)}
-    return AzureBatchEngine(
-        a_backend(), "prod", "abfss://lake/readings", exchange, endpoints, **(usual | settings)
-    )
+    return AzureBatchEngine(exchange, endpoints, **(usual | settings))
 
 
 def issued(exchange, endpoints, work=None, keys=KEYS, **settings):
@@ -245,8 +243,82 @@ def test_an_invocation_is_given_one_file_that_names_no_secret(exchange, endpoint
     (file,) = [name for name in exchange.files if "/asked/" in name]
     place, asked = read_asked(exchange.files[file], "request")
     request = ScoreRequest.from_bytes(asked, "request")
-    assert (request.table, request.delta_version, request.day) == ("abfss://lake/readings", 7, DAY)
+    assert (request.delta_version, request.day) == (7, DAY)
+    # Where to read and to write is nothing that a request may say.
+    assert set(json.loads(asked)) == {"format", "delta_version", "day", "live"}
     assert list(request.live) == KEYS[:1]
     assert place == file.replace("asked/request", "outcome/outcome")
     assert SCHEME not in place
     assert len(asked) < 20_000
+
+
+def with_values(issue, **changes):
+    return replace(issue, values=replace(issue.values, **changes))
+
+
+FORGED = {
+    "release": lambda i: replace(i, release="r-ffffffffffff"),
+    "circuit": lambda i: replace(i, circuit=CircuitKey("P9", "C9")),
+    "version": lambda i: replace(i, model_version=i.model_version + 1),
+    "a rung that nobody signed": lambda i: replace(
+        i, fallback="previous_model", model_version=2, fallback_reason="x"
+    ),
+    "no rung at all": lambda i: replace(i, fallback="mine", fallback_reason="x"),
+    "a fall without a reason": lambda i: replace(i, fallback="seasonal_naive", model_version=0),
+    "a reason without a fall": lambda i: replace(i, fallback_reason="x"),
+    "beyond the limits": lambda i: with_values(i, value=i.values.value + 10**7),
+    "no number": lambda i: with_values(i, hi_95=np.full(24, np.nan)),
+    "words": lambda i: with_values(i, value=["a"] * 24),
+    "rows too few": lambda i: with_values(i, value=i.values.value[:-1]),
+    "another day": lambda i: with_values(i, start=i.values.start + timedelta(days=1)),
+    "an hour more": lambda i: replace(
+        i,
+        values=ForecastValues(
+            i.values.start - timedelta(hours=1),
+            i.values.step,
+            *[np.ones(25)] * 5,
+            approximate=False,
+        ),
+    ),
+    "another step": lambda i: with_values(i, step=timedelta(minutes=15)),
+    "no forecast": lambda i: i.values,
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+def test_an_answer_that_is_nothing_that_was_signed_is_used_by_nobody(exchange, forgery):
+    work = Work()
+    limited = replace(work.live[KEYS[0]].serving, minimum="0", maximum="1000000")
+    work.live[KEYS[0]] = replace(work.live[KEYS[0]], serving=limited)
+    endpoints = Endpoints(exchange)
+    honest = endpoints.issued
+    endpoints.issued = lambda *given: replace(
+        found := honest(*given), issue=FORGED[forgery](found.issue)
+    )
+    found = issued(exchange, endpoints, work, keys=KEYS[:1])[KEYS[0]]
+    assert found.issue is None
+    assert found.failed.startswith("its invocation was lost (scoring/2024-06-24/plant-P1/C1-a/")
+    assert "find out who wrote it" in found.failed
+    assert "\n" not in found.failed
+
+
+def test_an_answer_that_lies_there_before_anything_was_asked_is_not_taken(exchange, endpoints):
+    issued(exchange, endpoints, keys=KEYS[:1])
+    (place,) = [name for name in exchange.files if name.endswith("/1/outcome/outcome")]
+    elsewhere = FakeExchange()
+    elsewhere.files[place] = exchange.files[place]
+    others = Endpoints(elsewhere)
+    assert issued(elsewhere, others, keys=KEYS[:1])[KEYS[0]].issue is not None
+    assert [name[-2:] for name, _ in others.invoked] == ["-2"]
+
+
+@pytest.mark.parametrize("told", [None, 7, [7], [KEYS[0]]])
+def test_bytes_that_tell_of_no_circuits_are_one_line(told):
+    with pytest.raises(DataError, match="answer: tells of no circuits"):
+        check_issued(told, Work(), KEYS[:1], "answer")
+
+
+def test_the_same_circuit_told_twice_is_not_another_s_answer(endpoints):
+    twice = [endpoints.issued(Work().live[KEYS[0]])] * 2
+    with pytest.raises(DataError, match="tells of other circuits than were asked for"):
+        check_issued(twice, Work(), KEYS[:2], "answer")
