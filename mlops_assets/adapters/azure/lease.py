@@ -30,6 +30,12 @@ _logger = logging.getLogger(__name__)
 _here = threading.local()
 
 
+def elapsed() -> float:
+    """Seconds that rise also while this machine sleeps, where it has such a clock: a lease ends."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 class Lease:
     """A lease that is, or is about to be, held by one thread."""
 
@@ -43,7 +49,7 @@ class Lease:
 
     def acquire(self) -> bool:
         """Take it; False where somebody else holds it."""
-        asked = time.monotonic()
+        asked = elapsed()
         try:
             self._client.acquire(lease_duration=SECONDS)
         except HttpResponseError as error:
@@ -59,7 +65,7 @@ class Lease:
         Raises:
             StaleError: somebody else may hold it by now.
         """
-        if self._lost or time.monotonic() > self._until - _MARGIN:
+        if self._lost or elapsed() > self._until - _MARGIN:
             raise StaleError(
                 f"{self._where}: was held for {SECONDS} s without a renewal, and may be another's "
                 "by now; repeat"
@@ -68,7 +74,7 @@ class Lease:
     def renew(self) -> None:
         """Renew it until it is released."""
         while not self._ended.wait(_RENEWED_EVERY):
-            asked = time.monotonic()
+            asked = elapsed()
             try:
                 self._client.renew()
             except HttpResponseError as error:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from azure.storage.blob import BlobLeaseClient
@@ -69,6 +70,23 @@ def test_who_waits_gets_it_when_it_is_given_back(blobs):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_who_waits_long_is_told_for_what_and_once(blobs, caplog):
+    slept, holder = [], ExitStack()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > 40:
+            holder.close()
+
+    holder.enter_context(blobs.lease("lock"))
+    blobs._sleep = sleep
+    with blobs.lease("lock"):
+        pass
+    told = [each.getMessage() for each in caplog.records if "holds it" in each.getMessage()]
+    assert len(told) == 1
+    assert told[0].endswith("ledger/locks/lock: somebody else holds it; waiting")
 
 
 def test_many_holders_never_hold_it_at_once(blobs):
@@ -168,3 +186,18 @@ def test_the_lease_of_a_killed_process_ends_by_itself(storage_account, blobs):
         pass
     with blobs.lease("lock"):
         assert 5 < time.monotonic() - killed < 30
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no such clock on this system")
+def test_a_holder_whose_machine_slept_writes_nothing(blobs, monkeypatch):
+    """While a machine sleeps its monotonic clock stands still, and the lease ends all the same."""
+    real, slept = time.clock_gettime, [0.0]
+    monkeypatch.setattr(
+        time, "clock_gettime", lambda c: real(c) + (slept[0] if c == time.CLOCK_BOOTTIME else 0)
+    )
+    with blobs.lease("lock"):
+        blobs.put("before", b"1")
+        slept[0] = leases.SECONDS
+        with pytest.raises(StaleError, match="without a renewal, and may be another's"):
+            blobs.put("after", b"2")
+    assert blobs.get("after") is None
