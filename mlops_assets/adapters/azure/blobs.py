@@ -6,6 +6,7 @@ a mark of its own, by which what is there already is known as ours.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from contextlib import contextmanager, suppress
@@ -44,6 +45,9 @@ _MARK = "mlops_write"
 # Accounts with a hierarchical namespace list folders among their blobs, marked so.
 _FOLDER = "hdi_isfolder"
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
+# Whoever waits longer than this for somebody else is told so, once.
+_TOLD_AFTER = 10.0
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +236,15 @@ class Blobs:
             StaleError: ``wait`` is false and somebody else holds it.
         """
         lease = Lease(self._client(name), self.where(name))
-        pause = _FIRST_WAIT
+        pause, waited = _FIRST_WAIT, 0.0
         with _explained(self.where(name), "locked"):
             while not self._acquired(lease, name):
                 if not wait:
                     raise StaleError(f"{self.where(name)}: somebody else holds it; wait and repeat")
                 self._sleep(pause)
+                waited += pause
+                if waited - pause < _TOLD_AFTER <= waited:
+                    _logger.warning("%s: somebody else holds it; waiting", self.where(name))
                 pause = min(2 * pause, _LONGEST_WAIT)
         with held(lease):
             yield lease
