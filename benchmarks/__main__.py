@@ -11,6 +11,7 @@ from typing import Any
 
 NAMES = (
     "accuracy",
+    "apply",
     "audit",
     "contracts",
     "daily_batch",
