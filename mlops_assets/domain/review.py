@@ -44,6 +44,7 @@ def review_document(
     """
     changes = [_change(commit, root, later) for commit in commits]
     unreviewed = [change["commit"] for change in changes if not change["review"]]
+    doubts = {commit.commit: commit.doubt for commit in commits if commit.doubt}
     return {
         "format": EVIDENCE_FORMAT,
         "circuit": str(circuit),
@@ -51,7 +52,7 @@ def review_document(
         "since": since,
         "until": until,
         "reviewed": not unreviewed,
-        "reason": _reason(file, changes, unreviewed, since),
+        "reason": _reason(file, changes, unreviewed, since, doubts),
         "changes": changes,
     }
 
@@ -87,8 +88,14 @@ def _said(reviewers: Sequence[str], afterwards: Mapping[str, set[str]]) -> str:
 
 
 def _reason(
-    file: str, changes: Sequence[Mapping[str, Any]], unreviewed: Sequence[str], since: str | None
+    file: str,
+    changes: Sequence[Mapping[str, Any]],
+    unreviewed: Sequence[str],
+    since: str | None,
+    doubts: Mapping[str, str],
 ) -> str:
+    if unreviewed and (doubt := doubts.get(unreviewed[0])):
+        return f"{file}: commit {unreviewed[0][:12]} counts as reviewed by nobody: {doubt}"
     if unreviewed:
         more = f", nor have {len(unreviewed) - 1} more" if len(unreviewed) > 1 else ""
         return (

@@ -43,7 +43,7 @@ class CommitInfo:
     """One commit of the config repository. People are e-mail addresses.
 
     ``reviews`` names earlier commits that its reviewers have reviewed too; ``parent`` is the
-    first parent, None of a first commit.
+    first parent, None of a first commit. ``doubt`` is why whoever reviewed it does not count.
     """
 
     commit: str
@@ -56,6 +56,7 @@ class CommitInfo:
     pull_request: str | None
     reviews: tuple[str, ...] = ()
     parent: str | None = None
+    doubt: str = ""
 
 
 class ConfigRepository(Protocol):

@@ -29,6 +29,7 @@ class DevOpsService:
         self.pulls: dict[int, dict[str, Any]] = {}
         self.threads: dict[int, list[dict[str, Any]]] = {}
         self._commits: dict[int, list[dict[str, Any]]] = {}
+        self._pushers: dict[int, list[str]] = {}
         self._largest_page = largest_page
         base = (
             f"/{settings.organization}/{settings.project}"
@@ -38,7 +39,10 @@ class DevOpsService:
             "minimumApproverCount": 1,
             "creatorVoteCounts": False,
             "resetOnSourcePush": True,
+            "blockLastPusherVote": True,
         }
+        # Policies beside it, each with the paths that it is about.
+        self.others: list[dict[str, Any]] = []
         one = base + r"/pull[Rr]equests/(?P<number>\d+)"
         policies = base.partition("/repositories/")[0] + "/policy/configurations"
         plane.route("GET", base, self.repository, VERSION)
@@ -46,6 +50,7 @@ class DevOpsService:
         plane.route("POST", base + "/pullrequestquery", self.query, VERSION)
         plane.route("GET", one, self.get, VERSION)
         plane.route("GET", one + "/commits", self.commits, VERSION)
+        plane.route("GET", one + "/iterations", self.iterations, VERSION)
         plane.route("GET", one + "/threads", self.get_threads, VERSION)
         plane.route("POST", one + "/threads", self.add_thread, VERSION)
         comment = one + r"/threads/(?P<thread>\d+)/comments/(?P<comment>\d+)"
@@ -63,10 +68,15 @@ class DevOpsService:
         commits: Sequence[tuple[str, str, str]],
         votes: Mapping[str, int],
         groups: Sequence[str] = (),
+        pushers: Sequence[str] | None = None,
         status: str = "completed",
         target: str = "refs/heads/main",
     ) -> None:
-        """Remember a pull request; ``commits`` are id, author and committer of what was pushed."""
+        """Remember a pull request; ``commits`` are id, author and committer of what was pushed.
+
+        ``pushers`` are who pushed, each a push of their own; whoever opened it without them.
+        """
+        self._pushers[number] = [creator] if pushers is None else list(pushers)
         self.pulls[number] = {
             "pullRequestId": number,
             "status": status,
@@ -92,7 +102,11 @@ class DevOpsService:
             raise bad_request("A repository and a ref have to be named.")
         found = [
             {"type": {"id": kind}, "isEnabled": True, "isBlocking": True, "settings": settings}
-            for kind, settings in ((_BUILD, {"buildDefinitionId": 1}), (_REVIEWERS, self.policy))
+            for kind, settings in (
+                (_BUILD, {"buildDefinitionId": 1}),
+                (_REVIEWERS, self.policy),
+                *((_REVIEWERS, other) for other in self.others),
+            )
             if settings is not None
         ]
         return Answer(200, {"count": len(found), "value": found})
@@ -116,6 +130,14 @@ class DevOpsService:
         headers = {"x-ms-continuationtoken": quote(str(end))} if end < len(every) else {}
         page = every[start:end]
         return Answer(200, {"count": len(page), "value": page}, headers)
+
+    def iterations(self, request: Request, number: str) -> Answer:
+        self._pull(number)
+        found = [
+            {"id": at, "author": {"uniqueName": who, "displayName": who.partition("@")[0]}}
+            for at, who in enumerate(self._pushers[int(number)], 1)
+        ]
+        return Answer(200, {"count": len(found), "value": found})
 
     def get_threads(self, request: Request, number: str) -> Answer:
         self._pull(number)

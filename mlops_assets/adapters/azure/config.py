@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from mlops_assets.adapters.azure.pull_request import AzurePullRequests, PullRequest
     from mlops_assets.ports import CommitInfo
 
+_NO_DEVOPS = (
+    "the settings name no repository of Azure DevOps, whose pull requests are the reviews here; "
+    "write `devops` as docs/azure.md shows"
+)
+_POLICY = "set it as docs/azure.md shows; `mlops doctor` asks for it"
 _TEXT = re.compile(r"(0|[1-9]\d{0,15}) ([A-Za-z0-9._-]{1,200})", re.ASCII)
 _NAME = re.compile(r"(\d{16})-([A-Za-z0-9._-]{1,200})", re.ASCII)
 
@@ -30,7 +35,8 @@ _NAME = re.compile(r"(\d{16})-([A-Za-z0-9._-]{1,200})", re.ASCII)
 class AzureConfigRepository(GitConfigRepository):
     """A clone of the config repository, its reviews, and the anchors of the home's ledger.
 
-    Without ``pull_requests`` reviews are git's own, by trailers.
+    Nothing counts as reviewed without ``pull_requests``, nor while the policy of the watched ref
+    lets people approve what they wrote.
     """
 
     def __init__(
@@ -102,8 +108,10 @@ class AzureConfigRepository(GitConfigRepository):
     def _reviewed(
         self, commits: Sequence[CommitInfo], *, since: str | None, until: str
     ) -> Sequence[CommitInfo]:
-        if self._pull_requests is None or not commits:
+        if not commits:
             return commits
+        if self._pull_requests is None:
+            return tuple(_doubted(commit, _NO_DEVOPS) for commit in commits)
         made = self._pull_requests.that_made(
             self.between(since, until, first_parent=True), self.ref
         )
@@ -111,7 +119,18 @@ class AzureConfigRepository(GitConfigRepository):
         for pull in made.values():
             for commit in self.between(pull.before, pull.after):
                 brought.setdefault(commit, pull)
-        return tuple(_by_pull_request(commit, brought.get(commit.commit)) for commit in commits)
+        found = [_by_pull_request(commit, brought.get(commit.commit)) for commit in commits]
+        if any(commit.reviewers for commit in found) and (
+            lacks := self._pull_requests.policy_problems(self.ref)
+        ):
+            doubt = f"the branch policy of {self.ref} is too weak ({'; '.join(lacks)}); {_POLICY}"
+            return tuple(_doubted(commit, doubt) for commit in found)
+        return tuple(found)
+
+
+def _doubted(commit: CommitInfo, doubt: str) -> CommitInfo:
+    """Return a commit that counts as reviewed by nobody, and why."""
+    return replace(commit, reviewers=(), doubt=doubt)
 
 
 def _by_pull_request(commit: CommitInfo, pull: PullRequest | None) -> CommitInfo:

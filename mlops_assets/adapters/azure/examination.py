@@ -336,7 +336,10 @@ class Examination:
 
         settings = self._backend.devops
         if settings is None:
-            return "by trailers of commits: the settings name no Azure DevOps repository"
+            raise EngineError(
+                "the settings name no repository of Azure DevOps, so nothing counts as reviewed: "
+                "write `devops` as docs/azure.md shows"
+            )
         readers = [role for role in self._roles if role in ("dev", "release")]
         if not readers:
             return _NOT_HERE

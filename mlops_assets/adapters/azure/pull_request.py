@@ -56,9 +56,10 @@ _ADDRESS = re.compile(r"[^<>\s@]+@[^<>\s@]+")
 class PullRequest:
     """A completed pull request; people are e-mail addresses.
 
-    ``creator`` opened it, ``writers`` are theirs and those of its own ``commits``, ``reviewers``
-    approved it; nobody approved one that somebody rejected. It brought what lies between ``before``
-    and ``after``; of that, what is none of its commits was made by the service as it completed it.
+    ``creator`` opened it, ``writers`` are theirs, of whoever pushed to it and those that its own
+    ``commits`` name; ``reviewers`` approved it, nobody one that somebody rejected. It brought what
+    lies between ``before`` and ``after``; of that, what is none of its commits was made by the
+    service as it completed it.
     """
 
     number: int
@@ -111,6 +112,7 @@ class AzurePullRequests:
         )
         self._known: dict[str, PullRequest] = {}
         self._asked_at: dict[str, float] = {}
+        self._policies: dict[str, tuple[float, Sequence[str]]] = {}
 
     def that_made(self, commits: Sequence[str], ref: str) -> Mapping[str, PullRequest]:
         """Return by commit the pull request whose completion into ``ref`` made it.
@@ -134,8 +136,22 @@ class AzurePullRequests:
     def policy_problems(self, ref: str) -> Sequence[str]:
         """Say what the policies of a branch lack for its pull requests to be evidence.
 
-        An approval has to be somebody else's, and has to end when something new is pushed.
+        An approval has to be somebody else's, and has to end when something new is pushed. One
+        policy has to ask for all of it, of every path: two that ask for a half each let each half
+        be given without the other. It is asked for again after a minute.
         """
+        now = self._clock()
+        asked_at, lacks = self._policies.get(ref, (-math.inf, ()))
+        if now - asked_at > _ASKED_AGAIN_SECONDS:
+            lacks = self._lacks(ref)
+            self._policies[ref] = (now, lacks)
+        return lacks
+
+    def _lacks(self, ref: str) -> Sequence[str]:
+        with self._explained():
+            return self._asked_policies(ref)
+
+    def _asked_policies(self, ref: str) -> Sequence[str]:
         repository = str(self._json("GET", "")["id"])
         more = f"&repositoryId={quote(repository, safe='')}&refName={quote(ref, safe='')}"
         place = f"{self._git}/policy/configurations"
@@ -147,12 +163,20 @@ class AzurePullRequests:
         ]
         if not standing:
             return ("no reviewer is required",)
-        wanted = {
+        whole = [one for one in standing if not one.get("filenamePatterns")]
+        if not whole:
+            return ("reviewers are required of some paths alone",)
+        wanted: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
             "an approval outlives the next push": lambda one: one.get("resetOnSourcePush"),
             "whoever opened it may approve it": lambda one: not one.get("creatorVoteCounts"),
+            "whoever pushed last may approve it": lambda one: one.get("blockLastPusherVote"),
             "no approval is needed": lambda one: int(one.get("minimumApproverCount", 0)) > 0,
         }
-        return [lack for lack, holds in wanted.items() if not any(map(holds, standing))]
+        each_lacks: list[list[str]] = [
+            [lack for lack, holds in wanted.items() if not holds(one)] for one in whole
+        ]
+        fewest = min(each_lacks, key=len)
+        return tuple(fewest)
 
     def comment(self, number: int, marker: str, text: str) -> bool:
         """Say something on a pull request once: what said ``marker`` before is replaced.
@@ -212,10 +236,15 @@ class AzurePullRequests:
             before=checked_commit(whole["lastMergeTargetCommit"]["commitId"]),
             after=checked_commit(whole["lastMergeCommit"]["commitId"]),
             creator=creator,
-            writers=tuple(sorted({creator, *wrote})),
+            writers=tuple(sorted({creator, *wrote, *self._pushers(number)})),
             commits=frozenset(str(commit["commitId"]) for commit in commits),
             reviewers=tuple(sorted(each for each in approved if _ADDRESS.fullmatch(each))),
         )
+
+    def _pushers(self, number: int) -> set[str]:
+        """Who pushed, as the service authenticated them: what git says, anybody can write."""
+        pushes = self._json("GET", f"/pullRequests/{number}/iterations")["value"]
+        return {str(each["author"]["uniqueName"]).casefold() for each in pushes}
 
     def _commits(self, number: int) -> Iterator[Mapping[str, Any]]:
         """What was pushed, whose writers a squash leaves nowhere else."""

@@ -12,7 +12,9 @@ from mlops_assets.adapters.azure.pull_request import AzurePullRequests
 from mlops_assets.adapters.local.config import GitConfigRepository
 from mlops_assets.adapters.tree.ledger import TreeLedger
 from mlops_assets.domain.errors import DataError, EngineError, RefusedError
+from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.ledger import RESTORED, following, hash_of, line_of
+from mlops_assets.domain.review import review_document
 from mlops_assets.settings.azure import AzureBackend, DevOps
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
 from mlops_assets_tests.control_plane.devops import DevOpsService
@@ -166,6 +168,70 @@ def test_everybody_whose_commits_were_squashed_wrote_it_and_so_did_who_opened_it
     assert wrote == {ANN, BOB, CAT, "dan@co.example"}
 
 
+def judged(repository):
+    """What would be kept as evidence of the review of what changed since the first commit."""
+    head, root = repository.head(), repository.root_commit()
+    commits = repository.log(SPEC, since=root, until=head)
+    key = CircuitKey("P1", "C1")
+    return review_document(key, SPEC, commits, since=root, until=head, root=root)
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_whoever_pushed_to_it_reviewed_nothing_whatever_git_says(project, repository, how):
+    project.merged(("1\n", ANN), how=how, votes={CAT: 10}, pushers=[ANN, CAT])
+    said = judged(repository)
+    assert said["reviewed"] is False
+    assert CAT in {name for change in said["changes"] for name in change["co_authors"]}
+
+
+def test_somebody_who_pushed_nothing_may_review_beside_one_who_did(project, repository):
+    project.merged(("1\n", ANN), votes={CAT: 10, BOB: 10}, by=ANN, pushers=[ANN, CAT.upper()])
+    assert {name for change in judged(repository)["changes"] for name in change["reviewers"]} == {
+        BOB
+    }
+
+
+WEAK = {
+    "an approval outlives the next push": {"resetOnSourcePush": False},
+    "whoever opened it may approve it": {"creatorVoteCounts": True},
+    "whoever pushed last may approve it": {"blockLastPusherVote": False},
+    "no approval is needed": {"minimumApproverCount": 0},
+    "reviewers are required of some paths alone": {"filenamePatterns": ["/plants/*"]},
+}
+
+
+@pytest.mark.parametrize("lack", WEAK)
+def test_under_a_policy_that_is_too_weak_nothing_counts_as_reviewed(
+    project, repository, pulls, service, lack
+):
+    project.merged(("1\n", ANN))
+    assert judged(repository)["reviewed"] is True
+    service.policy |= WEAK[lack]
+    pulls.seconds += 61
+    said = judged(repository)
+    assert said["reviewed"] is False
+    assert f"refs/heads/main is too weak ({lack})" in said["reason"]
+
+
+def test_demands_that_no_single_policy_makes_of_every_path_are_not_made(
+    project, repository, service, pulls
+):
+    project.merged(("1\n", ANN))
+    full = dict(service.policy)
+    service.policy["resetOnSourcePush"] = False
+    service.others = [
+        full | {"blockLastPusherVote": False},
+        full | {"filenamePatterns": ["/docs/*"]},
+    ]
+    assert len(pulls.policy_problems(repository.ref)) == 1
+    assert judged(repository)["reviewed"] is False
+
+    pulls.seconds += 61
+    service.others.append(full)
+    assert pulls.policy_problems(repository.ref) == ()
+    assert judged(repository)["reviewed"] is True
+
+
 def test_a_push_around_every_pull_request_was_reviewed_by_nobody(project, repository):
     first = project.merged(("1\n", ANN))
     around = project.push("2\n")
@@ -267,12 +333,19 @@ def test_every_call_is_one_that_azure_devops_publishes(project, repository, plan
     head = project.run("rev-parse", "main")
     repository.log(SPEC, since=None, until=head)
     base = "https://dev.azure.com/northwind/forecasting/_apis/git/repositories/config"
+    policies = (
+        "https://dev.azure.com/northwind/forecasting/_apis/git/policy/configurations"
+        "?api-version=7.1&repositoryId=44444444-4444-4444-4444-444444444444"
+    )
     commits = f"{base}/pullRequests/1/commits?api-version=7.1&$top=100"
     assert [(call.request.method, call.request.url) for call in plane.calls] == [
         ("POST", f"{base}/pullrequestquery?api-version=7.1"),
         ("GET", f"{base}/pullRequests/1?api-version=7.1"),
         ("GET", commits),
         ("GET", f"{commits}&continuationToken=2"),
+        ("GET", f"{base}/pullRequests/1/iterations?api-version=7.1"),
+        ("GET", f"{base}?api-version=7.1"),
+        ("GET", f"{policies}&refName=refs%2Fheads%2Fmain"),
     ]
     (query,) = plane.calls[0].request.json["queries"]
     assert (query["type"], query["items"][0]) == ("lastMergeCommit", head)
@@ -360,9 +433,12 @@ def test_what_is_no_head_is_not_anchored(anchoring):
     assert anchoring.anchored() == ()
 
 
-def test_without_azure_devops_reviews_are_gits_own(project, anchoring):
+def test_without_azure_devops_nothing_counts_as_reviewed(project, anchoring):
     project.push("1\n", message=f"Change\n\nReviewed-by: Bob <{BOB}>")
-    assert reviewed(anchoring) == [[BOB]]
+    assert reviewed(anchoring) == [[]]
+    said = judged(anchoring)
+    assert (said["reviewed"], "\n" in said["reason"]) == (False, False)
+    assert "the settings name no repository of Azure DevOps" in said["reason"]
 
 
 @pytest.fixture
