@@ -273,6 +273,8 @@ class Jobs:
                 except Exception as error:  # noqa: BLE001 - a job that breaks has failed, as there
                     job.outcome = Outcome(1, f"{type(error).__name__}: {error}")
         if job.stop.is_set():
+            if plane.latency.cancel:
+                plane.clock.sleep(plane.latency.cancel)
             job.status = "Canceled"
         else:
             job.status = "Completed" if job.outcome and job.outcome.code == 0 else "Failed"

@@ -20,6 +20,7 @@ class Latency:
         spread: by how much an update may take longer than that.
         copy: an asset brought to the registry.
         job_start: from the submission of a job until its command runs.
+        cancel: from the cancelling of a job until it is over and its node free.
     """
 
     call: float = 0.0
@@ -27,12 +28,13 @@ class Latency:
     spread: float = 0.0
     copy: float = 0.0
     job_start: float = 0.0
+    cancel: float = 0.0
     _updates: int = 0
 
     @classmethod
     def of_the_service(cls) -> Latency:
         """What people see: 30 to 120 seconds an update, minutes until a node is there."""
-        return cls(call=0.3, update=30.0, spread=90.0, copy=20.0, job_start=180.0)
+        return cls(call=0.3, update=30.0, spread=90.0, copy=20.0, job_start=180.0, cancel=60.0)
 
     def wait(self, clock: RealClock | VirtualClock, request: Request) -> None:
         if self.call:

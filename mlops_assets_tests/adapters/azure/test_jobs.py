@@ -20,6 +20,8 @@ from mlops_assets.domain.identifiers import DataVersion
 from mlops_assets.engines.azureml.fitting import AzureFittingEngine
 from mlops_assets.engines.azureml.ordered import Patience
 from mlops_assets_tests.control_plane import ControlPlane, PlaneTransport
+from mlops_assets_tests.control_plane.execution import Outcome
+from mlops_assets_tests.control_plane.jobs import ENDED
 from mlops_assets_tests.engines.test_processes import MOODY, job, named
 from mlops_assets_tests.fakes.engine import FakeTrainingSlots, cheap_fit
 
@@ -109,6 +111,29 @@ def test_a_job_that_nobody_waits_for_any_more_is_cancelled(plane, exchange, fits
     while hanging.status != "Canceled":
         assert time.monotonic() < end, hanging.status
         time.sleep(0.02)
+
+
+def test_a_cancel_that_takes_a_while_never_puts_one_job_too_many_on_the_cluster(
+    plane, exchange, fits
+):
+    """Counted by the service, as its quota is: a job whose cancelling goes on is in flight."""
+    plane.latency.cancel, most = 0.5, [0]
+
+    def hang(_plane, each):
+        each.stop.wait(60)
+        return Outcome(1, "cancelled")
+
+    def sleep(_seconds):
+        open_now = [each for each in plane.jobs.jobs if each.status not in ENDED]
+        most[0] = max(most[0], len(open_now))
+        time.sleep(0.02)
+
+    plane.jobs.execute = hang
+    long = Patience(first=2000, longest=2000, queue=10**7, cancel=10**7)
+    found = named(engine(exchange, fits, patience=long, sleep=sleep).fit([job("A"), job("B")]))
+    assert all("ran for more than 4500 s and was cancelled" in why for why in found.values())
+    assert [each.status for each in plane.jobs.jobs] == ["Canceled"] * 4
+    assert most == [2]
 
 
 def test_a_name_that_is_unknown_is_none_and_what_is_over_stays_as_it_is(plane, exchange, fits):
