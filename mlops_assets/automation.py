@@ -22,6 +22,7 @@ from mlops_assets.assets.training import STEPS
 from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import CircuitKey, digest_of
 from mlops_assets.domain.release import ReleaseView, Stage
+from mlops_assets.settings.host import STAGE_ROLES
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 ALWAYS = dg.DefaultScheduleStatus.RUNNING
@@ -282,7 +283,7 @@ def _ready(
         "awaiting_production": "production",
     }
     stage = stages.get(view.state)
-    if stage is None:
+    if stage is None or STAGE_ROLES[stage] not in home.roles:
         return
     config, request = home.config(), view.open_request
     if request and len(request.approvals) < stage_policy(config, request.stage).quorum:

@@ -21,6 +21,8 @@ from mlops_assets.assets.readings import (
 )
 from mlops_assets.assets.training import train
 from mlops_assets.domain.errors import HomeError
+from mlops_assets.settings.azure import ROLES
+from mlops_assets.settings.host import starts
 
 home = Home()
 if os.environ.get("DAGSTER_IS_DEV_CLI"):
@@ -29,6 +31,9 @@ if os.environ.get("DAGSTER_IS_DEV_CLI"):
         home.settings.layout.kind()
     except HomeError as error:
         sys.stderr.write(f"{error}; until then nothing can run\n")
+
+# Where no role is named, settings are read when something first needs them.
+roles = home.roles if os.environ.get("MLOPS_ROLE") else ROLES
 
 defs = dg.Definitions(
     assets=[
@@ -47,8 +52,8 @@ defs = dg.Definitions(
         forecast_quality,
     ],
     jobs=automation.JOBS,
-    schedules=automation.SCHEDULES,
-    sensors=automation.SENSORS,
+    schedules=[each for each in automation.SCHEDULES if starts(each.name, roles)],
+    sensors=[each for each in automation.SENSORS if starts(each.name, roles)],
     resources={"home": home},
     # Every job is one step that covers many circuits: a process for it alone would be waste.
     executor=dg.in_process_executor,

@@ -256,8 +256,11 @@ def _compute_logs(settings: Settings) -> str:
     backend = settings.backend
     if backend.kind == "local" or backend.cloud.blob:
         return ""
-    # A host that is one role alone may write no other role's container.
-    role = os.environ.get("MLOPS_ROLE") or "dev"
+    # A host of some roles may write no other role's container, and `review` may write none.
+    writers = [role for role in backend.roles if role != "review"]
+    if not writers:
+        return ""
+    role = "dev" if "dev" in writers else writers[0]
     container = {"etl": "lake", "release": "registry"}.get(role, role)
     client = next((client for name, client in backend.identities.items() if name == role), "")
     known = f"managed_identity_client_id: {client}" if client else ""

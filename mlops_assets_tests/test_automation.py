@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -11,6 +16,8 @@ from mlops_assets import automation
 from mlops_assets.assets.home import Home
 from mlops_assets.definitions import defs
 from mlops_assets.settings import Settings
+from mlops_assets.settings.azure import ROLES
+from mlops_assets.settings.host import NEEDS, starts
 from mlops_assets_tests.fakes.release import ENGINEER, MANAGER, ReleaseHome
 from mlops_assets_tests.fakes.watched import WatchedHome
 
@@ -130,3 +137,71 @@ def test_what_a_gate_refuses_since_it_was_signed_starts_nothing(instance):
     home.made.approve(made, "registry", ENGINEER)
     home.made.revoke(ENGINEER)
     assert tick(home, instance) == []
+
+
+HOSTS = {
+    "etl": {"etl_every_3_hours", "new_raw_files", "upkeep_daily", "prune_daily"},
+    "dev": {"config_changes", "upkeep_daily", "prune_daily", "run_failures"},
+    "test": {"prune_daily"},
+    "review": {"prune_daily"},
+    "prod": {
+        "daily_forecast_schedule", "daily_after_slice", "degradation", "rollback_drill_weekly",
+        "upkeep_daily", "prune_daily", "run_failures",
+    },
+    "release": {
+        "approvals", "waiting_approvals", "ledger_reports", "alerts", "upkeep_daily",
+        "prune_daily", "run_failures",
+    },
+}  # fmt: skip
+EVERYTHING = {each.name for each in (*automation.SCHEDULES, *automation.SENSORS)}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_host_starts_by_itself_what_its_role_may_do(role):
+    assert {name for name in EVERYTHING if starts(name, [role])} == HOSTS[role]
+
+
+def test_hosts_of_all_roles_together_start_everything_once_but_upkeep():
+    often = Counter(name for role in ROLES for name in HOSTS[role])
+    assert often.keys() == EVERYTHING == {*NEEDS, "prune_daily"}
+    assert {name for name, times in often.items() if times > 1} == {
+        "upkeep_daily", "prune_daily", "run_failures",
+    }  # fmt: skip
+
+
+def test_the_definitions_of_a_host_are_those_of_its_roles(tmp_path):
+    """In a process of its own: Dagster reads the module as the environment is."""
+    settings = {
+        "backend": "azure", "subscription": "s", "resource_group": "g", "location": "l",
+        "storage_account": "account", "registry": "r", "identities": {"etl": "e", "prod": "p"},
+        "workspaces": {"dev": "d", "test": "t", "prod": "p"},
+    }  # fmt: skip
+    (tmp_path / "settings.yml").write_text(json.dumps(settings))
+    said = (
+        "from mlops_assets.definitions import defs\n"
+        "found = defs.get_repository_def()\n"
+        "print(*(each.name for each in (*found.schedule_defs, *found.sensor_defs)))"
+    )
+    for role, wanted in (("etl", HOSTS["etl"]), ("etl,prod", HOSTS["etl"] | HOSTS["prod"])):
+        environ = {**os.environ, "MLOPS_HOME": str(tmp_path), "MLOPS_ROLE": role}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", said],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(done.stdout.split()) == wanted
+
+
+def test_a_host_that_lacks_the_workspace_of_a_stage_leaves_it_to_another(instance):
+    home = WatchedHome(ReleaseHome(), roles=["release"])
+    made = home.made.create()
+    home.made.approve(made, "registry", ENGINEER)
+    (request,) = tick(home, instance)
+    assert request.job_name == "registry"
+    home.made.promote(made, "registry")
+    assert tick(home, instance) == []
+    (request,) = tick(WatchedHome(home.made, roles=["release", "test"]), instance)
+    assert request.job_name == "test"

@@ -171,11 +171,11 @@ def test_an_emulator_here_has_no_part_in_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("role", "container", "client"),
-    [("", "dev", "d"), ("prod", "prod", "p"), ("etl", "lake", "e")],
+    [("", "dev", "d"), ("prod", "prod", "p"), ("etl", "lake", "e"), ("etl,review", "lake", "e")],
 )
-def test_each_role_writes_where_it_may_as_who_it_is(tmp_path, monkeypatch, role, container, client):
-    monkeypatch.setenv("MLOPS_ROLE", role)
-    backend = a_backend(identities={"dev": "d", "prod": "p", "etl": "e"})
+def test_each_role_writes_where_it_may_as_who_it_is(tmp_path, role, container, client):
+    backend = a_backend(identities={"dev": "d", "prod": "p", "etl": "e", "review": "r"})
+    backend = backend.as_roles(role) if role else backend
     settings = Settings(home=tmp_path, config=tmp_path / "config", backend=backend)
     settings.layout.home_file.write_text('{"format": 1, "kind": "init"}')
 

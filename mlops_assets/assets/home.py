@@ -15,6 +15,7 @@ from mlops_assets.domain.errors import MlopsError
 from mlops_assets.domain.identifiers import checked_release, sha256
 from mlops_assets.domain.progress import Count
 from mlops_assets.settings import Settings
+from mlops_assets.settings.azure import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Progress,
         Storage,
     )
+    from mlops_assets.settings.azure import Role
 
 
 _FRAME = "border:0;width:100%;height:95vh"
@@ -89,6 +91,17 @@ class Home:
                 None, Path(config) if config else None, os.environ, Path.cwd()
             )
         return self._settings
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of this host: every one, but on Azure those that $MLOPS_ROLE names."""
+        backend = self.settings.backend
+        return ROLES if backend.kind == "local" else backend.roles
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether this host may remove whatever a home holds."""
+        return {"etl", "release", "test", "prod"} <= {*self.roles}
 
     @property
     def platform(self) -> Platform:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from mlops_assets.assets.home import Home
+from mlops_assets.domain.errors import AbsentRoleError
 
 
 @dg.op(
@@ -20,12 +21,18 @@ def keep_house(context: dg.OpExecutionContext, home: dg.ResourceParam[Home]) -> 
     with home.explained():
         tidied = tidy(home.platform.lake, now=home.now())
         storage, config = home.storage(), home.config()
-        if config.policy.retention.automatic:
+        if config.policy.retention.automatic and home.keeps_all:
             done = collect(home.platform, config, storage, now=home.now(), remove=True)
             swept, removed = done.swept, len(done.plan.going)
         else:
-            with storage.lock():
-                swept, removed = storage.sweep(home.now()), 0
+            try:
+                with storage.lock():
+                    swept, removed = storage.sweep(home.now()), 0
+            except AbsentRoleError as error:
+                swept, removed = 0, 0
+                context.log.info("nothing is swept here: %s", error)
+            if config.policy.retention.automatic:
+                context.log.info("nothing is removed by policy here: a host of every role does")
     told = {f"lake/{name}": asdict(each) for name, each in tidied.items()}
     context.add_output_metadata({"leftovers": swept, "removed": removed, **told})
     if "readings" in tidied:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.adapters.azure.pull_request import AzurePullRequests
     from mlops_assets.cli.session import Session
     from mlops_assets.settings import Settings
+    from mlops_assets.settings.azure import Role
 
 _PRINTED = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -45,7 +46,8 @@ def _pull_requests(settings: Settings, environ: Mapping[str, str]) -> AzurePullR
     from mlops_assets.adapters.azure.pull_request import AzurePullRequests, PipelineToken
 
     token = environ.get("SYSTEM_ACCESSTOKEN")
-    who = PipelineToken(token) if token else credential(backend, "dev")
+    role: Role = next((each for each in ("review", "dev") if each in backend.roles), "review")
+    who = PipelineToken(token) if token else credential(backend, role)
     return AzurePullRequests(backend.devops, who)
 
 

@@ -6,6 +6,7 @@ MlopsError                 one line: what, where, what to do
 ├── ConfigError            config was refused; carries every Problem of every file
 ├── DataError              a file, a table or its rows cannot be used
 │   └── TornCommitError    the newest commit of a table never reached the disk whole
+├── AbsentRoleError        this host has no role that may; another host has
 ├── EngineError            what should do the work is not installed or cannot be reached
 ├── ModelError             model bytes are not what was registered, or cannot be loaded
 ├── RefusedError           a rule said no; carries a stable code
@@ -65,6 +66,10 @@ class DataError(MlopsError):
 
 class TornCommitError(DataError):
     """The newest commit of a table never reached the disk whole; the line says how to go on."""
+
+
+class AbsentRoleError(MlopsError):
+    """This host has no role that may; the line says which one another host needs for it."""
 
 
 class EngineError(MlopsError):

@@ -75,8 +75,8 @@ class Settings:
 
         Config is ``HOME/config`` where that exists, else ``config`` beside us. ``$MLOPS_ENGINE`` is
         ``local`` or ``spark``, the latter on ``$MLOPS_SPARK_MASTER``. The backend is this machine,
-        or Azure where ``$MLOPS_SETTINGS`` or ``HOME/settings.yml`` says so, there as the one role
-        that ``$MLOPS_ROLE`` names, where it names one.
+        or Azure where ``$MLOPS_SETTINGS`` or ``HOME/settings.yml`` says so, there as the roles
+        that ``$MLOPS_ROLE`` names, with commas between them, else as every one.
 
         Raises:
             UsageError: there is no such engine, or the settings cannot be used.
@@ -111,8 +111,8 @@ def _backend(home: Path, environ: Mapping[str, str]) -> LocalBackend | AzureBack
         backend = read_azure(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    role = environ.get("MLOPS_ROLE")
-    return backend.as_role(role) if role else backend
+    roles = environ.get("MLOPS_ROLE")
+    return backend.as_roles(roles) if roles else backend
 
 
 def _engine(environ: Mapping[str, str]) -> LocalEngine | SparkEngine:

@@ -98,7 +98,8 @@ class AzureBackend:
     """The names of everything that `infra/` makes.
 
     ``serves`` says what one deployment of a batch endpoint serves, ``quota`` what the region allows
-    of them: Azure's own numbers, unless a support request raised them.
+    of them: Azure's own numbers, unless a support request raised them. ``plays`` are the roles that
+    this host has, as $MLOPS_ROLE names them; without it a host has all.
     """
 
     subscription: str
@@ -115,7 +116,13 @@ class AzureBackend:
     monitor: Monitor | None = None
     devops: DevOps | None = None
     cloud: Cloud = field(default_factory=Cloud)
+    plays: tuple[Role, ...] | None = None
     kind: Literal["azure"] = "azure"
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of this host."""
+        return ROLES if self.plays is None else self.plays
 
     @property
     def blob_url(self) -> str:
@@ -124,20 +131,23 @@ class AzureBackend:
             f"https://{self.storage_account}.blob.{self.cloud.storage_suffix}"
         )
 
-    def as_role(self, role: str) -> AzureBackend:
-        """Return the backend as a host sees it that has the identity of one role alone.
+    def as_roles(self, text: str) -> AzureBackend:
+        """Return the backend as a host sees it that has these roles alone, commas between them.
 
         Raises:
             UsageError: there is no such role, or no identity of it is named.
         """
-        for known in ROLES:
-            if known == role and known in self.identities:
-                only = self.identities[known]
-                return replace(self, identities=dict.fromkeys(ROLES, only))
-        raise UsageError(
-            f"MLOPS_ROLE is {role!r}: identities of the settings name "
-            f"{', '.join(sorted(self.identities)) or 'none'}"
-        )
+        names = [name.strip() for name in text.split(",")]
+        plays = tuple(role for role in ROLES if role in names)
+        for name in names:
+            if name not in ROLES:
+                raise UsageError(f"MLOPS_ROLE: {name!r} is none of {', '.join(ROLES)}")
+            if name not in self.identities:
+                raise UsageError(
+                    f"MLOPS_ROLE is {text!r}: identities of the settings name no {name}, but "
+                    f"{', '.join(sorted(self.identities)) or 'none'}"
+                )
+        return replace(self, plays=plays)
 
     def table_uri(self, container: Container, name: str) -> str:
         """Where a Delta table lies, as Azure's readers and ours name it."""
@@ -161,7 +171,7 @@ def read_azure(data: bytes, where: str) -> AzureBackend:
         raise UsageError(f"{where}{line}: is no YAML; write it as docs/azure.md shows") from error
     if not isinstance(document, dict) or document.get("backend") != "azure":
         raise UsageError(f"{where}: backend is not azure, the only one that needs a file")
-    known = {each.name for each in fields(AzureBackend)} - {"kind"}
+    known = {each.name for each in fields(AzureBackend)} - {"kind", "plays"}
     given = {name: value for name, value in document.items() if name != "backend"}
     return _checked(_made(AzureBackend, given, where, known), where)
 

@@ -1,7 +1,8 @@
 """Which adapter serves which port on Azure, each under the identity of the role that it serves.
 
 The ETL's identity writes readings, dev's trains, release's writes the registry and the ledger,
-test's and prod's deploy and predict: what a role may not, no port of it can.
+test's and prod's deploy and predict: what a role may not, no port of it can. A host that lacks the
+role of a port reaches it as another of its own that may.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.domain.errors import DataError
+from mlops_assets.settings.access import may
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     ServingName = Literal["test", "prod"]
 
 GIGABYTE = 1 << 30
+# Users of Azure DevOps; the first of this host's asks.
+_ASK_REVIEWS: tuple[Role, ...] = ("release", "dev", "review", "prod")
 
 
 class AzureStores:
@@ -78,6 +82,8 @@ class AzureStores:
         from mlops_assets.adapters.azure.client import Clients
         from mlops_assets.adapters.azure.identity import credential
 
+        if role == "dev" and "dev" not in self.backend.roles and "release" in self.backend.roles:
+            role = "release"  # It reads dev's assets, which it copies.
         if role not in self._clients:
             self._clients[role] = Clients(self.backend, credential(self.backend, role))
         return self._clients[role]
@@ -97,7 +103,10 @@ class AzureStores:
 
         devops, pulls = self.backend.devops, None
         if devops is not None:
-            pulls = AzurePullRequests(devops, credential(self.backend, "release"))
+            asks: Role = next(
+                (role for role in _ASK_REVIEWS if role in self.backend.roles), "release"
+            )
+            pulls = AzurePullRequests(devops, credential(self.backend, asks))
         return AzureConfigRepository(folder, ref, self.blobs("release", "anchors"), pulls)
 
     @cached_property
@@ -251,10 +260,10 @@ class AzureStores:
         )
 
     def storage(self) -> Storage:
-        """What a home holds, as things that may be removed."""
+        """What a home holds, as things that this host may remove."""
         from mlops_assets.adapters.azure.retention import BlobStorage
 
-        trees: dict[Kind, BlobTree] = {
+        every: dict[Kind, BlobTree] = {
             "training_data": self._folder("dev", "data"),
             "dev_model": self._folder("dev", "models"),
             "evidence": self._folder("dev", "evidence"),
@@ -268,6 +277,14 @@ class AzureStores:
             "test_predictions": self._folder("test", "predictions"),
             "prod_predictions": self._folder("prod", "predictions"),
         }
+        places: dict[str, Container] = {
+            "workspaces/dev": "dev",
+            "workspaces/test": "test",
+            "workspaces/prod": "prod",
+            "registry": "registry",
+        }
+        mine = [home for home, container in places.items() if may(self.backend, container, "write")]
+        trees = {kind: tree for kind, tree in every.items() if tree.path().startswith(tuple(mine))}
         return BlobStorage(trees, self.tree("release", "ledger", "locks", "locks"))
 
     def monitoring(self) -> Monitoring | None:

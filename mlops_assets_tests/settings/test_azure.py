@@ -3,12 +3,15 @@
 import pytest
 import yaml
 
-from mlops_assets.domain.errors import UsageError
+from mlops_assets.domain.errors import AbsentRoleError, UsageError
 from mlops_assets.domain.quota import Quota
 from mlops_assets.settings import LocalBackend, Settings
-from mlops_assets.settings.azure import AzureBackend, Cloud, Synapse, read_azure
+from mlops_assets.settings.access import acting
+from mlops_assets.settings.azure import ROLES, AzureBackend, Cloud, Synapse, read_azure
 
 pytestmark = pytest.mark.azure
+
+RIGHTS = {"read": "read", "write": "written"}
 
 WHOLE = {
     "backend": "azure",
@@ -107,16 +110,69 @@ def test_a_settings_file_that_is_not_there_is_named(tmp_path):
         Settings.find(tmp_path, None, {"MLOPS_SETTINGS": str(tmp_path / "none.yml")}, tmp_path)
 
 
-def test_a_host_with_one_identity_is_that_role_for_everything(tmp_path):
+@pytest.fixture
+def played(tmp_path):
+    """What a host sees of the whole settings by what MLOPS_ROLE says."""
     settings = tmp_path / "settings.yml"
-    settings.write_text(yaml.safe_dump({**WHOLE, "identities": {"prod": "p", "dev": "d"}}))
+    named = {"prod": "p", "dev": "d", "release": "r", "test": "t"}
+    settings.write_text(yaml.safe_dump({**WHOLE, "identities": named}))
 
-    def found(role):
-        environ = {"MLOPS_SETTINGS": str(settings), "MLOPS_ROLE": role}
-        return Settings.find(tmp_path, None, environ, tmp_path).backend.identities
+    def found(roles):
+        environ = {"MLOPS_SETTINGS": str(settings), "MLOPS_ROLE": roles}
+        return Settings.find(tmp_path, None, environ, tmp_path).backend
 
-    assert set(found("prod").values()) == {"p"}
-    assert found("prod").keys() == {"etl", "dev", "release", "test", "prod", "review"}
-    assert found("") == {"prod": "p", "dev": "d"}
-    with pytest.raises(UsageError, match=r"MLOPS_ROLE is 'etl': identities of the settings name"):
-        found("etl")
+    return found
+
+
+def test_a_host_has_the_roles_that_it_is_told(played):
+    assert played("").roles == ROLES
+    assert played("prod").roles == ("prod",)
+    assert played(" test,prod, release").roles == ("release", "test", "prod")
+    with pytest.raises(UsageError, match=r"MLOPS_ROLE: 'cook' is none of etl, dev"):
+        played("cook")
+    with pytest.raises(UsageError, match=r"MLOPS_ROLE is 'prod,etl': .* name no etl, but dev,"):
+        played("prod,etl")
+
+
+@pytest.mark.parametrize(
+    ("roles", "port", "role", "refused"),
+    [
+        ("", ("etl", "lake"), "etl", ()),
+        ("prod", ("prod", "forecasts"), "prod", ()),
+        ("prod", ("etl", "lake"), "prod", ("write",)),
+        ("prod", ("release", "ledger"), "prod", ()),
+        ("prod", ("dev", "dev"), "dev", ("read", "write")),
+        ("release", ("dev", "dev"), "release", ()),
+        ("release,test,prod", ("test", "test"), "test", ()),
+        ("test,prod", ("release", "ledger"), "prod", ()),
+        ("dev,prod", ("etl", "raw"), "dev", ("write",)),
+    ],
+)
+def test_what_belongs_to_an_absent_role_is_reached_as_one_that_may(
+    played, roles, port, role, refused
+):
+    acts, check = acting(played(roles), *port)
+    assert acts == role
+    for right in ("read", "write"):
+        if right in refused:
+            with pytest.raises(AbsentRoleError, match=f"cannot be {RIGHTS[right]} by this host"):
+                check(right, "northwindlake/x")
+        else:
+            check(right, "northwindlake/x")
+
+
+def test_a_refusal_names_the_roles_that_may_and_what_to_set(played):
+    _, check = acting(played("test,prod"), "dev", "dev")
+    with pytest.raises(AbsentRoleError) as refused:
+        check("write", "northwindlake/dev/models")
+    assert str(refused.value) == (
+        "northwindlake/dev/models: cannot be written by this host, which is test and prod: run it "
+        "on a host that is dev or release, as MLOPS_ROLE says there"
+    )
+
+
+def test_an_identity_that_this_host_lacks_is_never_asked_for(played):
+    from mlops_assets.adapters.azure.identity import credential
+
+    with pytest.raises(AbsentRoleError, match=r"needs the identity of dev, and this host is prod"):
+        credential(played("prod"), "dev").get_token("https://management.azure.com/.default")

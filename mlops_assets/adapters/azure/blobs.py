@@ -28,6 +28,7 @@ from azure.storage.blob import BlobPrefix, ContainerClient, ExponentialRetry
 from mlops_assets.adapters.azure.identity import storage_credential
 from mlops_assets.adapters.azure.lease import Lease, check_leases, held
 from mlops_assets.domain.errors import DataError, StaleError
+from mlops_assets.settings.access import acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import TokenCredential
 
+    from mlops_assets.settings.access import Right
     from mlops_assets.settings.azure import AzureBackend, Container, Role
 
 # A block of an append blob, and how many it takes before a new one is begun; Azure's own limit is
@@ -69,14 +71,27 @@ class Blobs:
         prefix: str = "",
         *,
         sleep: Callable[[float], None] = time.sleep,
+        check: Callable[[Right, str], None] | None = None,
     ) -> None:
         self._container = container
+        self._check = check
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._sleep = sleep
 
     def inside(self, prefix: str) -> Blobs:
         """Return the blobs of a folder in here."""
-        return Blobs(self._container, f"{self._prefix}{prefix}", sleep=self._sleep)
+        return Blobs(
+            self._container, f"{self._prefix}{prefix}", sleep=self._sleep, check=self._check
+        )
+
+    def require(self, right: Right, name: str = "") -> None:
+        """Refuse what no role of this host may do here.
+
+        Raises:
+            AbsentRoleError: which role may.
+        """
+        if self._check is not None:
+            self._check(right, self.where(name))
 
     @property
     def container(self) -> str:
@@ -98,7 +113,7 @@ class Blobs:
 
     def get_with_etag(self, name: str) -> tuple[bytes, str] | None:
         """Bytes and ETag of a blob, None when there is none."""
-        with _explained(self.where(name), "read"):
+        with self._asking(name, "read"):
             try:
                 download = self._client(name).download_blob()
                 return download.readall(), _etag(download.properties.etag)
@@ -108,7 +123,7 @@ class Blobs:
 
     def find(self, name: str) -> Blob | None:
         """Size, ETag and time of a blob, None when there is none."""
-        with _explained(self.where(name), "read"):
+        with self._asking(name, "read"):
             try:
                 found = self._client(name).get_blob_properties()
             except ResourceNotFoundError as error:
@@ -192,7 +207,7 @@ class Blobs:
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """Every blob whose name starts so, sorted by name."""
         start = f"{self._prefix}{prefix}"
-        with _explained(self.where(prefix), "listed"):
+        with self._asking(prefix, "listed"):
             yield from self._blobs(
                 self._container.list_blobs(name_starts_with=start, include=["metadata"])
             )
@@ -200,7 +215,7 @@ class Blobs:
     def files(self, prefix: str = "") -> Iterator[Blob]:
         """Every blob whose name starts so and has no ``/`` after that, sorted by name."""
         start = f"{self._prefix}{prefix}"
-        with _explained(self.where(prefix), "listed"):
+        with self._asking(prefix, "listed"):
             found = self._container.walk_blobs(
                 name_starts_with=start, include=["metadata"], delimiter="/"
             )
@@ -211,7 +226,7 @@ class Blobs:
         start = f"{self._prefix}{prefix}"
         if start and not start.endswith("/"):
             start += "/"
-        with _explained(self.where(prefix), "listed"):
+        with self._asking(prefix, "listed"):
             found = self._container.walk_blobs(name_starts_with=start, delimiter="/")
             names = [str(each.name).removeprefix(start) for each in found]
         return tuple(sorted(name.rstrip("/") for name in names if name.endswith("/")))
@@ -237,7 +252,7 @@ class Blobs:
         """
         lease = Lease(self._client(name), self.where(name))
         pause, waited = _FIRST_WAIT, 0.0
-        with _explained(self.where(name), "locked"):
+        with self._asking(name, "locked"):
             while not self._acquired(lease, name):
                 if not wait:
                     raise StaleError(f"{self.where(name)}: somebody else holds it; wait and repeat")
@@ -268,9 +283,15 @@ class Blobs:
         return self._container.get_blob_client(f"{self._prefix}{name}")
 
     @contextmanager
+    def _asking(self, name: str, verb: str) -> Iterator[None]:
+        self.require("write" if verb in {"written", "locked"} else "read", name)
+        with _explained(self.where(name), verb):
+            yield
+
+    @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         check_leases()
-        with _explained(self.where(name), "written"):
+        with self._asking(name, "written"):
             yield
 
     def _is_ours(self, name: str, mark: Mapping[str, str]) -> bool:
@@ -298,7 +319,13 @@ def open_blobs(
     environ: Mapping[str, str],
     credential: TokenCredential | None = None,
 ) -> Blobs:
-    """Return the blobs of a container as a role, or who ``credential`` says, reaches them."""
+    """Return the blobs of a container as a role, or who ``credential`` says, reaches them.
+
+    On a host that lacks the role they are reached as another of the host's own (`access.acting`).
+    """
+    check: Callable[[Right, str], None] | None = None
+    if credential is None and backend.plays is not None:
+        role, check = acting(backend, role, container)
     client = ContainerClient(
         backend.blob_url,
         container,
@@ -309,7 +336,7 @@ def open_blobs(
         connection_timeout=10,
         read_timeout=60,
     )
-    return Blobs(client, prefix)
+    return Blobs(client, prefix, check=check)
 
 
 def _new_mark() -> dict[str, str]:

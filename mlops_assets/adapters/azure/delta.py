@@ -24,6 +24,7 @@ from mlops_assets.adapters.azure.identity import storage_credential
 from mlops_assets.adapters.azure.lease import check_leases
 from mlops_assets.adapters.delta.table import StoredTable
 from mlops_assets.domain.errors import DataError
+from mlops_assets.settings.access import acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,11 +125,13 @@ class BlobTable(StoredTable):
 
     def options(self) -> dict[str, str]:
         """What the library needs to reach the container."""
+        self._blobs.require("read")
         return self._access()
 
     def step(self, name: str) -> None:
         """Say so to Python's audit events; under a lease that may have ended, refuse to go on."""
         check_leases()
+        self._blobs.require("write")
         sys.audit("mlops_assets.step", name, self.place)
 
     def made(self, table: DeltaTable, slice_id: str | None) -> int:
@@ -199,7 +202,8 @@ def open_table(
     credential: TokenCredential | None = None,
 ) -> BlobTable:
     """Return a table of a container as a role, or who ``credential`` says, reaches it."""
-    access = TableAccess(backend, credential or storage_credential(backend, role, environ))
+    acts, _ = acting(backend, role, container)
+    access = TableAccess(backend, credential or storage_credential(backend, acts, environ))
     return BlobTable(
         backend.table_uri(container, name),
         open_blobs(backend, role, container, environ=environ, credential=credential),

@@ -24,7 +24,7 @@ from mlops_assets.adapters.azure.names import endpoint_name
 from mlops_assets.domain.errors import EngineError, MlopsError
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.settings.access import ACCESS
-from mlops_assets.settings.azure import CONTAINERS, ROLES, WORKSPACES
+from mlops_assets.settings.azure import CONTAINERS, WORKSPACES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ class Examination:
         self._transport = transport
         self._credential = credentials or (lambda role: credential(backend, role))
         # A host that has one identity alone is asked about nothing that others do.
-        self._roles = tuple(each for each in ROLES if environ.get("MLOPS_ROLE", each) == each)
+        self._roles = backend.roles
         self._clients = {
             role: Clients(backend, self._credential(role), transport) for role in self._roles
         }
@@ -340,7 +340,7 @@ class Examination:
                 "the settings name no repository of Azure DevOps, so nothing counts as reviewed: "
                 "write `devops` as docs/azure.md shows"
             )
-        readers = [role for role in self._roles if role in ("dev", "release")]
+        readers = [role for role in self._roles if role in ("dev", "release", "review")]
         if not readers:
             return _NOT_HERE
         who = self._credential(readers[-1])

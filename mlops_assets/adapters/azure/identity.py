@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.identity import DefaultAzureCredential
 
+from mlops_assets.domain.errors import AbsentRoleError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,11 +61,36 @@ class KeptChain(DefaultAzureCredential):  # type: ignore[misc]  # its types are 
         return found
 
 
+class AbsentRole:
+    """What a host has instead of the identity of a role that is not one of its own."""
+
+    def __init__(self, roles: tuple[Role, ...], lacks: Role) -> None:
+        self._line = (
+            f"this needs the identity of {lacks}, and this host is {' and '.join(roles)}: run it "
+            f"on a host that is {lacks}, as MLOPS_ROLE says there"
+        )
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:  # noqa: ANN401
+        """Refuse.
+
+        Raises:
+            AbsentRoleError: always.
+        """
+        raise AbsentRoleError(self._line)
+
+    def get_token_info(self, *_scopes: str, options: Any = None) -> AccessTokenInfo:  # noqa: ANN401, ARG002
+        """Refuse likewise, as newer clients ask."""
+        raise AbsentRoleError(self._line)
+
+
 def credential(backend: AzureBackend, role: Role) -> TokenCredential:
     """Return who a role is: its own managed identity where the settings name one.
 
-    Elsewhere the chain asks what it finds: the environment, a workload identity, `az login`.
+    Elsewhere the chain asks what it finds: the environment, a workload identity, `az login`. A role
+    that this host does not have says so where its token is asked for.
     """
+    if role not in backend.roles:
+        return AbsentRole(backend.roles, role)
     known = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(_ASKED)))
     return _chain(backend.identities.get(role), known)
 

@@ -99,9 +99,7 @@ def test_one_person_who_plays_every_role_is_told_so(clinic):
 
 @pytest.mark.parametrize("role", ["etl", "prod"])
 def test_a_host_of_one_role_is_asked_about_that_role_alone(clinic, role):
-    clinic.backend = clinic.backend.as_role(role)
-    clinic.signed_in = dict.fromkeys(ROLES, role)
-    clinic.environ["MLOPS_ROLE"] = role
+    clinic.backend = clinic.backend.as_roles(role)
     found = clinic.ask()
     assert [f"{name}: {one.reason}" for name, one in found.items() if not one.passed] == []
     assert found["identities"].reason == f"this host is {role}, and nothing else"
