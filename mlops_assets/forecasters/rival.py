@@ -101,8 +101,11 @@ class Rivals:
         if not rivals or not self.windows:
             return self.floor
         said = [rival.forecast for rival in rivals]
-        spoke = speakers(said, self.origins)
-        return np.stack([said[rival][row] for row, rival in enumerate(spoke.tolist())])
+        spoke = speakers(said, self.origins).tolist()
+        if len(set(spoke)) > 1:
+            times = [f"{each.label} {spoke.count(at)}" for at, each in enumerate(rivals)]
+            self.log.append(f"backtest: who would have been chosen, origins: {', '.join(times)}")
+        return np.stack([said[rival][row] for row, rival in enumerate(spoke)])
 
     def _drifted(self, rivals: Sequence[Rival], warm_start: WarmStart) -> tuple[int, str | None]:
         """Return the first origin at which a full contest is held, and why; no one is, if none.

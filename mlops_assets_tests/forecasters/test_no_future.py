@@ -144,6 +144,8 @@ def test_who_speaks_is_chosen_by_what_is_known():
     result = changed("cold_start", repeating, 17)
     floor = (result.backtest.forecast == result.backtest.floor).all(axis=1)
     assert floor.tolist() == [False] * 19 + [True] * 9
+    said = "backtest: who would have been chosen, origins: seasonal_naive 9, cold_start 19"
+    assert said in result.log
     assert result.metrics.mae > result.floor.mae
 
 
