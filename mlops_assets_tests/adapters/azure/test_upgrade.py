@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from mlops_assets.adapters.azure.code import ARCHIVE, CodeAsset, code_digest
-from mlops_assets.domain.errors import RefusedError
+from mlops_assets.cli.doctor import examine
+from mlops_assets.domain.errors import MlopsError, RefusedError
 from mlops_assets.flows.renewal import renew
 from mlops_assets.ports import ServingWorkspace
 from mlops_assets_tests.adapters.azure.test_deployment import C1, C2, OTHER, OnAzure
 from mlops_assets_tests.adapters.azure.test_rollback import roll
 from mlops_assets_tests.fakes.azure_ml import a_backend, azure_ml, clients_of, endpoints
 from mlops_assets_tests.fakes.forecast import FakePredictionFiles
+from mlops_assets_tests.fakes.serving import NOW
 
 pytestmark = pytest.mark.azure
 
@@ -62,6 +66,33 @@ def test_what_is_live_serves_on_and_is_told_until_it_is_renewed(plane):
     updates = len(azure.updates())
     assert renew(azure.home.prod) == ()
     assert len(azure.updates()) == updates
+
+
+class ServingAlone:
+    """A platform of which nothing but the production endpoints can be reached."""
+
+    def __init__(self, prod):
+        self.prod = prod
+
+    def __getattr__(self, name):
+        raise MlopsError(f"{name} cannot be reached")
+
+
+def test_the_doctor_names_what_runs_older_code_and_the_command(plane, tmp_path):
+    azure = OnAzure(plane, (C1, C2))
+    finished(azure, C1, C2, version=1)
+    upgraded(azure)
+
+    def said():
+        found = examine(SimpleNamespace(home=tmp_path), ServingAlone(azure.home.prod), now=NOW)
+        return next((each.passed, each.reason) for each in found if each.gate == "deployments")
+
+    assert said() == (
+        False,
+        "P1/C1, P1/C2: served by another version's code; run `mlops renew`",
+    )
+    renew(azure.home.prod)
+    assert said() == (True, "what is live runs this version's code")
 
 
 def test_renewing_never_touches_the_deployment_that_serves(plane):
