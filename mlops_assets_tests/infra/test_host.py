@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from dagster._daemon.cli import run_command as daemon
 from dagster_webserver.cli import create_dagster_webserver_cli
 
+from mlops_assets.settings.azure import ROLES, read_azure
+from mlops_assets.settings.host import NEEDS
 from mlops_assets_tests.infra.template import FOLDER
 
 pytestmark = pytest.mark.azure
@@ -126,6 +129,22 @@ def test_services_and_the_command_are_told_the_same():
         assert read(HOST / f"{name}.service")["Service"]["WorkingDirectory"] == str(clone)
     assert Path(told["MLOPS_HOME"]).parent == clone
     assert told["DAGSTER_HOME"] == f"{told['MLOPS_HOME']}/dagster"
+
+
+def test_a_host_plays_every_role_but_the_pipelines_unless_it_is_told_otherwise():
+    told = dict(line.split("=", 1) for line in environment())
+    backend = read_azure((FOLDER / "settings.yml").read_bytes(), "infra/settings.yml")
+    assert set(backend.as_roles(told["MLOPS_ROLE"]).roles) == set(ROLES) - {"review"}
+
+
+def test_the_page_says_what_a_host_of_each_role_starts_by_itself():
+    text = (FOLDER.parent / "docs" / "host.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()
+            if line.startswith("| `")]  # fmt: skip
+    told = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
+    assert {role: told[role] for role in ROLES} == {
+        role: {name for name, needs in NEEDS.items() if role in needs} for role in ROLES
+    }
 
 
 @pytest.fixture

@@ -175,7 +175,10 @@ def test_the_policy_of_reviewers_is_one_that_the_platform_takes(service):
     assert list(service.pulls_of_it.policy_problems("refs/heads/main")) == []
 
 
-@pytest.mark.parametrize("name", ["resetOnSourcePush", "creatorVoteCounts", "minimumApproverCount"])
+@pytest.mark.parametrize(
+    "name",
+    ["resetOnSourcePush", "creatorVoteCounts", "minimumApproverCount", "blockLastPusherVote"],
+)
 def test_a_weaker_policy_of_reviewers_is_told(service, name):
     policy = json.loads((TEMPLATE.parent / "reviewers.json").read_text())
     service.policy = policy["settings"] | {name: not policy["settings"][name]}
