@@ -131,7 +131,8 @@ def _plan_rollback(platform: Platform, manifest: Manifest) -> None:
     from mlops_assets.flows.deployment import rollback_plan
 
     plan = rollback_plan(platform.prod, platform.registry, manifest)
-    platform.dev.evidence.put_release(manifest.release, "rollback_plan", canonical_json(plan))
+    # No request that names another plan is open: the caller holds the ledger and opens one.
+    platform.dev.evidence.replace_release(manifest.release, "rollback_plan", canonical_json(plan))
 
 
 def statement(  # noqa: PLR0917 the contract of tools that call it

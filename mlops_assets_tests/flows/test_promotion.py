@@ -22,6 +22,7 @@ from mlops_assets_tests.fakes.release import (
     C3,
     ENGINEER,
     MANAGER,
+    VIEWER,
     ReleaseHome,
     signer,
 )
@@ -602,7 +603,7 @@ def test_progress_is_told_for_every_circuit(home):
 def test_a_new_circuit_joins_by_a_release_of_its_own(home):
     first = home.deployed()
     home.circuits.append(C3)
-    home.git.add({f"plants/{C3}.yml": b"spec"}, author=AUTHOR)
+    home.git.add({f"plants/{C3}.yml": b"spec"}, author=AUTHOR, reviewers=[VIEWER])
     home.production.send(C3)
     home.train(C3)
     made = home.deployed()
@@ -662,3 +663,23 @@ def test_a_result_that_was_written_and_not_named_is_made_again(home):
     assert first is not None
     assert home.promote(made, "test").state == "tested"
     assert home.dev.evidence.read_release(made, "test_validation") == first
+
+
+def test_a_way_back_that_was_broken_once_is_planned_anew(home):
+    home.deployed()
+    home.edit(C1, C2)
+    made = home.tested()
+    target = home.production.prod.endpoints.live("P001").of(C1)
+    whole = home.registry.models.bytes[C1, target.model_version]
+    home.registry.models.bytes[C1, target.model_version] = {**whole, "golden.json": b"x"}
+    assert "is damaged" in "; ".join(home.request(made, "production").missing)
+    home.registry.models.bytes[C1, target.model_version] = whole
+    assert home.approve(made, "production", MANAGER).accepted
+    assert home.promote(made, "production").state == "deployed"
+
+
+def test_a_way_back_that_somebody_wrote_before_it_was_planned_is_never_believed(home):
+    made = home.tested()
+    home.dev.evidence.put_release(made, "rollback_plan", canonical_json({"refused": {}}))
+    assert home.approve(made, "production", MANAGER).accepted
+    assert b"mlops rollback" in home.dev.evidence.read_release(made, "rollback_plan")
