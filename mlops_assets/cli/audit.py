@@ -76,6 +76,7 @@ def verify(session: Session, reproduce: str | None) -> None:
         document = {**document, "problems": [*document["problems"], *problems]}
         document["ok"] = not document["problems"]
     lines = [*document["problems"], f"{document['entries']} ledger entries checked"]
+    lines += [document["not_asked"]] if "not_asked" in document else []
     session.answer(document, [str(line) for line in lines])
     if not document["ok"]:
         raise Refused(f"verify found {len(document['problems'])} problem(s)")

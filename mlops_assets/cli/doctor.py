@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.ports import Platform
     from mlops_assets.settings import Settings
+    from mlops_assets.settings.azure import Role
 
 # One slice, its table rewrite and Dagster's database need about this much.
 _FREE_BYTES = 1 << 30
@@ -39,7 +40,8 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
         document = verify(platform, now=now)
         if not document["ok"]:
             raise MlopsError("; ".join(str(line) for line in document["problems"]))
-        return f"{document['entries']} entries, chain, anchors and signatures hold"
+        said = f"{document['entries']} entries, chain, anchors and signatures hold"
+        return f"{said}; {document['not_asked']}" if "not_asked" in document else said
 
     def space() -> str:
         free = shutil.disk_usage(settings.home).free
@@ -71,7 +73,8 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
                 problems.append(str(error))
         if problems:
             raise MlopsError("; ".join(problems))
-        return f"newest commits are whole: {', '.join(versions) or 'no table yet'}"
+        none = "no table yet" if platform.lake.upkeep else "not asked: no role here writes a table"
+        return f"newest commits are whole: {', '.join(versions) or none}"
 
     def deployments() -> str:
         if stale := platform.prod.endpoints.outdated():
@@ -93,7 +96,14 @@ def examine(settings: Settings, platform: Platform, *, now: datetime) -> tuple[V
         wanted = config_at(platform)
     except MlopsError:
         return verdicts  # said already
+    if not _plays(settings, "etl"):
+        return verdicts
     return verdicts + historian.examine(platform.lake.historian(), wanted)
+
+
+def _plays(settings: Settings, role: Role) -> bool:
+    """Whether this host has a role; on this machine alone it has every one."""
+    return settings.backend.kind == "local" or role in settings.backend.roles
 
 
 def examine_backend(

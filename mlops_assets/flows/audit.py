@@ -11,7 +11,7 @@ from mlops_assets.domain.approval import check_content, check_request
 from mlops_assets.domain.canonical import shown
 from mlops_assets.domain.deployment import content_differences, deployment_of
 from mlops_assets.domain.deployment import history as steps_back
-from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.domain.errors import AbsentRoleError, MlopsError, RefusedError
 from mlops_assets.domain.evidence import PRODUCTION_KINDS
 from mlops_assets.domain.gates import judge_approval
 from mlops_assets.domain.history import History, live_difference
@@ -34,10 +34,14 @@ if TYPE_CHECKING:
     from mlops_assets.domain.retention import Thing
     from mlops_assets.ports import Platform
 
+    # What is wrong, or why this host may not say.
+    Answer = str | AbsentRoleError
+
 
 def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
-    """Check everything that can be checked; ``problems`` is empty when all of it holds.
+    """Check everything that this host may ask; ``problems`` is empty when all of it holds.
 
+    ``not_asked`` is there where a host of some roles may not read what it takes, and says who may.
     Chain and anchors first: where they are broken, nothing that follows means anything.
     """
     try:
@@ -45,17 +49,43 @@ def verify(platform: Platform, *, now: datetime) -> dict[str, Any]:
     except RefusedError as error:
         return {"ok": False, "entries": 0, "problems": [str(error)]}
     problems = [*_anchors(platform, entries), *_root(platform, entries)]
+    absent: list[AbsentRoleError] = []
     try:
         known = lifecycle.fold(entries, now)
     except MlopsError as error:
         problems.append(str(error))
     else:
         manifests = dict(_manifests(platform, known, problems))
-        problems += _approvals(platform, known, manifests)
-        problems += _deployments(platform, entries, known, manifests)
-    return {"ok": not problems, "entries": len(entries), "problems": problems} | _losses(
-        platform, entries
-    )
+        for answers in (
+            _approvals(platform, known, manifests),
+            _deployments(platform, entries, known, manifests),
+        ):
+            _sort(answers, problems, absent)
+    return {
+        "ok": not problems,
+        "entries": len(entries),
+        "problems": problems,
+        **({"not_asked": _not_asked(absent)} if absent else {}),
+        **_losses(platform, entries),
+    }
+
+
+def _sort(answers: Iterator[Answer], problems: list[str], absent: list[AbsentRoleError]) -> None:
+    """Keep apart what is wrong and what this host may not ask."""
+    try:
+        for answer in answers:
+            if isinstance(answer, AbsentRoleError):
+                absent.append(answer)
+            else:
+                problems.append(answer)
+    except AbsentRoleError as error:
+        absent.append(error)
+
+
+def _not_asked(absent: Sequence[AbsentRoleError]) -> str:
+    """Return what no role of this host may read, and who may, in one line."""
+    more = f"; likewise {len(absent) - 1} more" if len(absent) > 1 else ""
+    return f"not asked: {absent[0]}{more}"
 
 
 def _losses(platform: Platform, entries: Sequence[LedgerEntry]) -> dict[str, Any]:
@@ -124,7 +154,7 @@ def _approvals(
     platform: Platform,
     known: Sequence[ReleaseView],
     manifests: dict[str, Manifest],
-) -> Iterator[str]:
+) -> Iterator[Answer]:
     """Every approval that opened a stage, its signature verified again."""
     for view in known:
         if (manifest := manifests.get(view.release)) is not None:
@@ -146,7 +176,7 @@ def _approvals(
 
 def _consumed(
     platform: Platform, view: ReleaseView, manifest: Manifest, done: Consumed
-) -> Iterator[str]:
+) -> Iterator[Answer]:
     where = f"{view.release}: {done.stage}"
     try:
         signed = given(view, done)
@@ -161,6 +191,8 @@ def _consumed(
     for each in signed:
         try:
             _check_signed(platform, manifest, done, each)
+        except AbsentRoleError as error:
+            yield error
         except MlopsError as error:
             yield f"{where}: the approval of {each.principal} does not verify: {error}"
 
@@ -182,9 +214,11 @@ def _check_signed(platform: Platform, manifest: Manifest, done: Consumed, each: 
     check_content(statement, asked)
 
 
-def _copied(platform: Platform, view: ReleaseView) -> Iterator[str]:
+def _copied(platform: Platform, view: ReleaseView) -> Iterator[Answer]:
     try:
         copied_from(platform, view)
+    except AbsentRoleError as error:
+        yield error
     except MlopsError as error:
         yield f"{view.release}: {error}"
 
@@ -194,7 +228,7 @@ def _deployments(
     entries: Sequence[LedgerEntry],
     known: Sequence[ReleaseView],
     manifests: Mapping[str, Manifest],
-) -> Iterator[str]:
+) -> Iterator[Answer]:
     """What is live, against what the ledger says is, what people signed, and intact files."""
     serving = _serving(platform)
     if len(now := platform.ledger.entries()) != len(entries):
@@ -266,7 +300,7 @@ def _serving(platform: Platform) -> _Serving:
     return found
 
 
-def _as_signed(platform: Platform, manifest: Manifest, live: Deployment) -> Iterator[str]:
+def _as_signed(platform: Platform, manifest: Manifest, live: Deployment) -> Iterator[Answer]:
     """Whether what is live has the content and the evidence that people signed."""
     entry = manifest.entry(live.circuit)
     if entry.action != "deploy":
@@ -278,11 +312,14 @@ def _as_signed(platform: Platform, manifest: Manifest, live: Deployment) -> Iter
             f"{live.circuit}: what is live is not what {manifest.release} was signed with: "
             + ", ".join(differences)
         )
-    for problem in missing_evidence(platform, entry):
-        yield f"{live.circuit}: evidence of model {entry.model_version}: {problem}"
-    for kind in PRODUCTION_KINDS:
-        if platform.dev.evidence.read_release(manifest.release, kind) is None:
-            yield f"{manifest.release}: its {kind} is gone"
+    try:
+        for problem in missing_evidence(platform, entry):
+            yield f"{live.circuit}: evidence of model {entry.model_version}: {problem}"
+        for kind in PRODUCTION_KINDS:
+            if platform.dev.evidence.read_release(manifest.release, kind) is None:
+                yield f"{manifest.release}: its {kind} is gone"
+    except AbsentRoleError as error:
+        yield error
 
 
 def _recorded(  # noqa: PLR0917 private, called once

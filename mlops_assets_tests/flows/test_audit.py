@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.domain.errors import DataError
+from mlops_assets.domain.errors import AbsentRoleError, DataError
 from mlops_assets.flows.audit import verify
 from mlops_assets.flows.rollback import rollback
 from mlops_assets_tests.fakes.release import AUTHOR, C1, C2, ENGINEER, ReleaseHome
@@ -294,3 +294,28 @@ def test_bytes_of_an_earlier_model_are_checked_too(home):
     home.deployed(C1)
     home.registry.models.bytes[C1, 1]["model.json"] = b"[]"
     assert "model P001/C001 version 1: is damaged" in problems(home)
+
+
+def test_what_this_host_may_not_read_is_no_problem_and_is_told(home):
+    def absent(*_):
+        raise AbsentRoleError("dev/evidence: cannot be read by this host, which is prod")
+
+    home.dev.evidence.get = home.dev.evidence.read_release = absent
+    found = verify(home.platform, now=home.now)
+    assert found["ok"], found
+    assert found["not_asked"].startswith(
+        "not asked: dev/evidence: cannot be read by this host, which is prod; likewise "
+    )
+    # What it may read is still asked.
+    home.registry.models.files = lambda record: (_ for _ in ()).throw(DataError("bytes are gone"))
+    assert "bytes are gone" in problems(home)
+
+
+def test_where_nothing_is_deployed_from_the_ledger_is_still_verified(home):
+    def absent(*_):
+        raise AbsentRoleError("prod/endpoints: cannot be read by this host, which is etl")
+
+    home.platform.prod.endpoints.plants = absent
+    found = verify(home.platform, now=home.now)
+    assert found["ok"]
+    assert found["not_asked"].endswith("by this host, which is etl")
