@@ -18,10 +18,9 @@ from mlops_assets.domain.key_file import KeyFile
 from mlops_assets.domain.ledger import check_clock
 from mlops_assets.domain.release import AWAITING, BEFORE_REQUEST
 from mlops_assets.domain.trust import checked_email
-from mlops_assets.flows import review
+from mlops_assets.flows import review, rollout
 from mlops_assets.flows.gates import before_request
 from mlops_assets.flows.ledger import manifest_of, stale_circuits, trust_at
-from mlops_assets.flows.rollout import prove
 from mlops_assets.flows.signed import asked, check_statement, window_hours
 
 if TYPE_CHECKING:
@@ -74,12 +73,14 @@ def request(
     """
     if requester != PLATFORM:
         checked_email(requester, "the requester")
+    compared = None
     if stage == "registry":
         # Before the ledger is held: applying models may take minutes.
         entries = platform.ledger.entries()
         found = lifecycle.find(lifecycle.fold(entries, check_clock(entries, now)), release)
         asked_for = manifest_of(platform.ledger, found)
-        prove(platform, asked_for)
+        if found.state == BEFORE_REQUEST[stage]:
+            compared = rollout.prove(platform, asked_for)
         review.keep(platform, config, asked_for)
     with platform.ledger.lock():
         moment, view = _current(platform, release, now)
@@ -90,6 +91,8 @@ def request(
         if view.state != BEFORE_REQUEST.get(stage):
             raise RefusedError("E_STATE", _wrong_state(view, stage, config.policy))
         manifest = manifest_of(platform.ledger, view)
+        if compared is not None:
+            platform.dev.evidence.replace_release(release, rollout.EVIDENCE, compared)
         if stage == "production" and not stale_circuits(platform, view, manifest):
             _plan_rollback(platform, manifest)
         verdicts = before_request(platform, config, view, manifest, stage)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from mlops_assets.domain.circuit import STEP
-from mlops_assets.domain.errors import DataError, RefusedError, StaleError
+from mlops_assets.domain.errors import DataError, RefusedError
 from mlops_assets.domain.identifiers import EnvironmentRef
 from mlops_assets.domain.readings import to_series
 from mlops_assets.domain.rollout import ApplyJob, Move, compared, document, judge_rollout
@@ -77,15 +77,18 @@ def _left(platform: Platform, manifest: Manifest, found: Sequence[Move]) -> list
     ]
 
 
-def prove(platform: Platform, manifest: Manifest) -> None:
-    """Apply what moves in both environments to the same readings, once, and keep the answer.
+def prove(platform: Platform, manifest: Manifest) -> bytes | None:
+    """Apply what moves in both environments to the same readings; None where nothing moves.
+
+    What is returned becomes evidence with the request that people sign it under: a comparison that
+    lay there before, by whomever, nobody has vouched for.
 
     Raises:
         RefusedError: an environment has no interpreter here; the reason says how to make it.
     """
-    found, store = moves(platform, manifest), platform.dev.evidence
-    if not found or store.read_release(manifest.release, EVIDENCE) is not None:
-        return
+    found = moves(platform, manifest)
+    if not found:
+        return None
     if platform.interpreters is None:
         raise RefusedError(
             "E_INTERPRETER", f"{manifest.release}: this home can apply models in no environment"
@@ -98,12 +101,7 @@ def prove(platform: Platform, manifest: Manifest) -> None:
         str(move.circuit): compared(move, before[move.circuit], after[move.circuit])
         for move in found
     }
-    try:
-        store.put_release(manifest.release, EVIDENCE, document(manifest.release, version, rows))
-    except StaleError:
-        # Somebody else compared them at the same time, on readings of another moment: theirs
-        # is kept and judged.
-        return
+    return document(manifest.release, version, rows)
 
 
 def _sides(found: Sequence[Move], side: str) -> dict[CircuitKey, tuple[str, str]]:

@@ -117,6 +117,16 @@ def test_the_comparison_is_made_once_and_signed_with_the_release(home):
     assert home.promote(made, "registry").state == "registered"
 
 
+def test_a_comparison_that_lay_there_before_it_was_asked_for_is_never_believed(home):
+    made = home.create()
+    assert home.request(made, "registry").nonce
+    equal = stored(home, made)
+    home.tick(days=2)
+    home.interpreters.shift = {("forecasting:1.1.0", C1): 0.25}
+    assert "forecasts differ for 1 of 2" in "; ".join(home.request(made, "registry").missing)
+    assert stored(home, made) != equal
+
+
 def test_a_comparison_of_something_else_counts_for_nothing(home):
     made = home.create()
     home.request(made, "registry")
