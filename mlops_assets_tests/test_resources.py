@@ -102,6 +102,12 @@ def test_on_a_cluster_this_machines_cores_bind_nothing(settings, monkeypatch):
     assert platform.slots.limit == 3
 
 
+def test_spark_on_this_machine_has_no_more_cores_than_it(settings, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    platform = limited(replace(settings, engine=SparkEngine()))
+    assert platform.slots.limit == 2
+
+
 def test_opening_writes_nothing(settings):
     describe(settings)
     open_platform(settings)

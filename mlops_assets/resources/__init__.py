@@ -219,8 +219,9 @@ def _open_local(
     def at_once(allowed: int) -> int:
         from mlops_assets.engines.processes import cores
 
-        # All processes of this machine share its cores; a cluster has its own.
-        return allowed if sessions is not None else min(allowed, cores())
+        # All processes of this machine share its cores, Spark's too; a cluster has its own.
+        here = sessions is None or sessions.master.startswith("local")
+        return min(allowed, cores()) if here else allowed
 
     slots = LocalTrainingSlots(
         layout.locks / "training", lambda: at_once(_policy(platform).maximum_parallel_training)
