@@ -224,17 +224,20 @@ def _level(errors: np.ndarray) -> float:
     return min(2.0, max(0.5, float(np.nanmean(newest)) / every)) if every > 0 else 1.0
 
 
-def earlier_widths(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def earlier_widths(errors: np.ndarray, day: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return 80 and 95 % widths for the later half of the origins, each made of those before it.
 
     Widths that leave out only the judged origin would cover their nominal share by construction,
-    whatever the model does; these show when errors grow. Rows of the earlier half are NaN.
+    whatever the model does; these show when errors grow. Rows of the earlier half are NaN. With
+    ``day``, the steps in 24 hours, origins count whose whole horizon is over; without it none
+    reaches into the next day.
     """
     import numpy as np
 
+    late = 0 if day is None else -(-errors.shape[1] // day) - 1
     width_80, width_95 = np.full(errors.shape, np.nan), np.full(errors.shape, np.nan)
     for origin in range(max(1, len(errors) // 2), len(errors)):
-        before = errors[:origin]
+        before = errors[: max(0, origin - late)]
         if not np.isnan(before).all():
             widths = newest_widths(before)
             width_80[origin], width_95[origin] = widths.width_80, widths.width_95

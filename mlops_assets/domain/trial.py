@@ -7,6 +7,7 @@ none learned from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from mlops_assets.domain.scoring import figure, share, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date, datetime, timedelta
+    from datetime import date, datetime
 
     import numpy as np
 
@@ -113,7 +114,9 @@ class Trial:
 
     def _metrics(self, truth: np.ndarray, of: Contestant) -> Metrics:
         # Widths come of all errors that the contestant made, as in training.
-        width_80, width_95 = earlier_widths(abs(self.actual - of.forecast))
+        width_80, width_95 = earlier_widths(
+            abs(self.actual - of.forecast), timedelta(days=1) // self.step
+        )
         said = of.forecast
         return metrics(
             truth,

@@ -229,7 +229,7 @@ class _Training:
         """Score forecasts; intervals on the later origins, made of the errors before each."""
         actual = self.origins.actual
         if intervals:
-            width_80, width_95 = earlier_widths(np.abs(actual - forecast))
+            width_80, width_95 = earlier_widths(np.abs(actual - forecast), self.day)
         else:
             width_80 = width_95 = np.full(actual.shape, np.nan)
         scale = seasonal_scale(self.series.values, self.day)

@@ -121,6 +121,17 @@ def test_coverage_is_judged_on_origins_that_the_width_never_saw(errors, origin):
     assert np.isnan(before[:10]).all()
 
 
+@given(arrays(float, (20, 72), elements=st.floats(0, 1e3)), st.integers(10, 19))
+def test_no_width_knows_hours_that_are_still_to_come_at_its_origin(errors, origin):
+    """With a horizon of three days the two origins before are not over yet."""
+    changed = errors.copy()
+    for row in range(20):
+        changed[row, max(0, origin - row) * 24 :] += 1e6
+    before = earlier_widths(errors, 24)[1][: origin + 1]
+    np.testing.assert_array_equal(before, earlier_widths(changed, 24)[1][: origin + 1])
+    assert np.isfinite(before[10:]).all()
+
+
 def test_errors_that_grow_show_as_lost_coverage_which_a_week_of_them_mends_in_part():
     rng = np.random.default_rng(0)
     errors = np.abs(rng.normal(0, 1, (56, 24)))
