@@ -272,7 +272,7 @@ def _jobs(platform: Platform, config: Config) -> Iterator[list[FitJob]]:
         jobs = []
         for circuit in circuits[first : first + _TOGETHER]:
             end = data_end(circuit.spec.cutoff_date, circuit.spec.timezone)
-            rows = reader.rows(circuit, end, version, ["timestamp", "value"])
+            rows = reader.rows(circuit, end, version, ())
             series = to_series(rows, step=circuit.spec.step, end=end)
             jobs.append(FitJob(circuit=circuit.key, spec=circuit.spec, series=series))
         yield jobs

@@ -127,7 +127,7 @@ def release(
             by=by,
             note=note,
             now=now,
-            trained_until=trained_until(),
+            trained_until=trained_until,
             refused=dict(refused.group_by("reason").len().sort("reason").iter_rows()),
             pending=pending,
         )
@@ -168,7 +168,7 @@ def withhold(
             by=by,
             note=note,
             now=now,
-            trained_until=trained_until(),
+            trained_until=trained_until,
         )
 
 
@@ -211,7 +211,7 @@ def _say(
     by: str,
     note: str,
     now: datetime,
-    trained_until: Mapping[CircuitKey, datetime],
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]],
     refused: Mapping[str, int] | None = None,
     pending: pl.DataFrame | None = None,
 ) -> Decision:

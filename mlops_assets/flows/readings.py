@@ -65,7 +65,8 @@ def ingest(
     """Merge every file that is new; running it again changes nothing.
 
     ``trained_until`` says what training data hold, so that changes of it are recorded as
-    restatements (`training_data.trained_until`); it is asked while no training data can be pinned.
+    restatements (`training_data.trained_until`). It is asked when a merge is done, and whoever
+    pins looks at the table once more: so one of the two sees the other.
 
     Raises:
         DataError: the landing zone or the table cannot be used.
@@ -75,7 +76,7 @@ def ingest(
         drawn = draw(lake, config, now=now, progress=progress)
         files = zone.files()
         report = IngestReport()
-        etl = _Etl(lake, config, zone, now, trained_until(), progress)
+        etl = _Etl(lake, config, zone, now, trained_until, progress)
         again, present = etl, files
         if landing is not None:
             again = replace(etl, zone=Zones.of(landing, lake.landing, files))
@@ -133,7 +134,7 @@ def store(
     *,
     slice_id: str,
     newest: datetime | None,
-    trained_until: Mapping[CircuitKey, datetime],
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]],
 ) -> tuple[IngestReport, int, dict[str, int]]:
     """Merge and withdraw in one commit, and record what training data held otherwise.
 
@@ -151,7 +152,9 @@ def store(
             f"readings: the newest row of slice {slice_id} is {newest!s}, but the table ends "
             f"with {stored!s}; run `mlops verify` and restore the table from a backup"
         )
-    restated = restatements(result.changed, trained_until)
+    # After the merge, never before: whoever pins rows meanwhile takes no lock.
+    ends: Mapping[CircuitKey, datetime] = {} if result.changed.is_empty() else trained_until()
+    restated = restatements(result.changed, ends)
     log_version = lake.restatements.append(
         restated.with_columns(
             pl.lit(result.delta_version, dtype=pl.Int64).alias("delta_version"),
@@ -177,7 +180,7 @@ class _Etl:
     config: Config
     zone: LandingZone
     now: datetime
-    trained_until: Mapping[CircuitKey, datetime]
+    trained_until: Callable[[], Mapping[CircuitKey, datetime]]
     progress: Progress | None
 
     def run(self, slice_id: str, files: Sequence[RawFile]) -> IngestReport:

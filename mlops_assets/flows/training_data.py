@@ -54,30 +54,33 @@ class Reader:
         self._held: tuple[int, dict[CircuitKey, pl.DataFrame]] = (-1, {})
 
     def rows(
-        self, circuit: Circuit, end: datetime, version: int, columns: Sequence[str]
+        self, circuit: Circuit, end: datetime, version: int, present: Sequence[str]
     ) -> pl.DataFrame:
-        """One circuit's rows before ``end`` at a version, sorted by time."""
+        """One circuit's rows before ``end`` at a version that has these features, by time."""
         import polars as pl
 
         held_version, held = self._held
         if held_version != version or circuit.key not in held:
-            held = self._read(circuit, version)
+            held = self._read(circuit, version, present)
             self._held = (version, held)
         rows = held[circuit.key]
-        return rows.filter(pl.col("timestamp") < end).select(columns)
+        columns = [name for name in circuit.spec.features if name in present]
+        return rows.filter(pl.col("timestamp") < end).select(*KEY, "value", *columns)
 
     def forget(self) -> None:
         """Let go of the rows; a circuit that is asked for later is read anew."""
         self._held = (-1, {})
 
-    def _read(self, circuit: Circuit, version: int) -> dict[CircuitKey, pl.DataFrame]:
+    def _read(
+        self, circuit: Circuit, version: int, present: Sequence[str]
+    ) -> dict[CircuitKey, pl.DataFrame]:
         place = self._places.get(circuit.key)
         wanted = [circuit] if place is None else self._circuits[place : place + _TOGETHER]
         rows = self._lake.readings.read(
             end=max(data_end(each.spec.cutoff_date, each.spec.timezone) for each in wanted),
             circuits=[each.key for each in wanted],
             version=version,
-            columns=[*KEY, "value", *self._features(wanted)],
+            columns=[*KEY, "value", *_features(wanted, present)],
         )
         parts = rows.partition_by("plant_id", "circuit_id", as_dict=True)
         return {
@@ -85,10 +88,11 @@ class Reader:
             for each in wanted
         }
 
-    def _features(self, circuits: Iterable[Circuit]) -> list[str]:
-        present = feature_columns(self._lake.readings.columns())
-        named = {name for circuit in circuits for name in circuit.spec.features}
-        return [name for name in present if name in named]
+
+def _features(circuits: Iterable[Circuit], present: Sequence[str]) -> list[str]:
+    """Return what of a table's features some circuits name, in the order of the table."""
+    named = {name for circuit in circuits for name in circuit.spec.features}
+    return [name for name in present if name in named]
 
 
 def register(
@@ -101,7 +105,9 @@ def register(
 ) -> tuple[TrainingData, bool]:
     """Pin the rows up to the end of the circuit's cutoff date.
 
-    No slice is merged meanwhile, so that each change of these rows comes before or is recorded.
+    The lake is only read, so the ETL may merge meanwhile. It asks what is pinned once its merge is
+    done, and here the table is looked at once more when the rows are pinned: a merge that changed
+    them is seen here, and pinned anew, or sees them, and is recorded.
     ``reader`` is where the rows come from, one for all circuits that are pinned in a row.
 
     Returns:
@@ -111,21 +117,34 @@ def register(
     Raises:
         DataError: the cutoff day is not over yet, or there is no reading before its end.
     """
-    end = _end(circuit, data_now)
-    with lake.journal.lock():
-        data, rows = _described(lake, circuit, end, reader)
-        registered = [
-            known for known in store.versions(circuit.key) if known.cutoff_date == data.cutoff_date
-        ]
-        for known in registered:
-            if known.content_digest == data.content_digest and known.timezone == data.timezone:
-                try:
-                    # Whoever stored it may have been killed before it was shown.
-                    store.show(known)
-                except ForeignError:
-                    continue
-                return known, False
-        return _registered(store, data, rows, [known.version for known in registered]), True
+    _check_over(circuit, data_now)
+    while True:
+        version = _version(lake)
+        present = feature_columns(lake.readings.columns())
+        if _version(lake) != version:
+            continue
+        data, rows = _described(lake, circuit, version, present, reader)
+        pinned, new = _pinned(store, data, rows)
+        if _version(lake) == version:
+            return pinned, new
+
+
+def _pinned(
+    store: TrainingDataStore, data: TrainingData, rows: pl.DataFrame
+) -> tuple[TrainingData, bool]:
+    """Return what holds exactly these rows for their date, and whether it was newly made."""
+    registered = [
+        known for known in store.versions(data.circuit) if known.cutoff_date == data.cutoff_date
+    ]
+    for known in registered:
+        if known.content_digest == data.content_digest and known.timezone == data.timezone:
+            try:
+                # Whoever stored it may have been killed before it was shown.
+                store.show(known)
+            except ForeignError:
+                continue
+            return known, False
+    return _registered(store, data, rows, [known.version for known in registered]), True
 
 
 def _registered(
@@ -151,11 +170,17 @@ def unregistered(
     Raises:
         DataError: as `register`.
     """
-    return _described(lake, circuit, _end(circuit, data_now))
+    _check_over(circuit, data_now)
+    present = feature_columns(lake.readings.columns())
+    return _described(lake, circuit, _version(lake), present)
 
 
-def _end(circuit: Circuit, data_now: datetime) -> datetime:
-    """Return the end of the cutoff day, which must be over."""
+def _version(lake: Lake) -> int:
+    return lake.readings.version() if lake.readings.exists() else 0
+
+
+def _check_over(circuit: Circuit, data_now: datetime) -> None:
+    """Refuse a cutoff day that is not over."""
     spec = circuit.spec
     end = data_end(spec.cutoff_date, spec.timezone)
     if end > data_now:
@@ -163,19 +188,19 @@ def _end(circuit: Circuit, data_now: datetime) -> datetime:
             f"{circuit.file}: cutoff_date: {spec.cutoff_date} is not over in {spec.timezone} at "
             f"{data_now.isoformat(timespec='minutes')}; choose an earlier date"
         )
-    return end
 
 
 def _described(
-    lake: Lake, circuit: Circuit, end: datetime, reader: Reader | None = None
+    lake: Lake,
+    circuit: Circuit,
+    delta_version: int,
+    present: Sequence[str],
+    reader: Reader | None = None,
 ) -> tuple[TrainingData, pl.DataFrame]:
-    """Read the rows at the newest version, as the first content of their date."""
+    """Read the rows at a version of the table, as the first content of their date."""
     spec = circuit.spec
-    present = feature_columns(lake.readings.columns())
-    columns = ["plant_id", "circuit_id", "timestamp", "value"]
-    columns += [name for name in spec.features if name in present]
-    delta_version = lake.readings.version() if lake.readings.exists() else 0
-    rows = (reader or Reader(lake)).rows(circuit, end, delta_version, columns)
+    end = data_end(spec.cutoff_date, spec.timezone)
+    rows = (reader or Reader(lake)).rows(circuit, end, delta_version, present)
     if rows.is_empty():
         raise DataError(f"{circuit.key}: no readings up to {spec.cutoff_date}; nothing to learn")
     moments = rows["timestamp"].to_list()
@@ -189,7 +214,7 @@ def _described(
         timezone=spec.timezone,
         first_timestamp=moments[0],
         last_timestamp=moments[-1],
-        columns=tuple(columns),
+        columns=tuple(rows.columns),
         path="",
     )
     return data, rows

@@ -15,10 +15,19 @@ from mlops_assets.adapters.local.readings import LocalReadingsTable
 from mlops_assets.adapters.local.training_data import LocalTrainingDataStore
 from mlops_assets.domain.errors import DataError
 from mlops_assets.domain.readings import window_end
+from mlops_assets.flows.readings import ingest
 from mlops_assets.flows.training_data import register, series_of, trained_until, verdicts
-from mlops_assets_tests.fakes.readings import NOW, a_circuit, a_lake, readings
+from mlops_assets_tests.fakes.readings import (
+    NOW,
+    a_circuit,
+    a_config,
+    a_lake,
+    csv_of,
+    readings,
+)
 from mlops_assets_tests.fakes.training_data import FakeTrainingDataStore
 
+HEADER = "plant_id,circuit_id,timestamp,value"
 ZONES = sorted(available_timezones() - {"localtime", "Factory", "posixrules"})
 
 
@@ -98,6 +107,67 @@ def test_trained_until_is_the_newest_end_of_each_circuit(store):
         register(lake, store, a_circuit(cutoff_date=date(2024, 6, day)), data_now=NOW)
     keys = [a_circuit("P1/C1").key, a_circuit("P1/C2").key]
     assert trained_until(store, keys) == {keys[0]: datetime(2024, 6, 3, tzinfo=UTC)}
+
+
+class Late(FakeTrainingDataStore):
+    """Something happens to the lake just before the first rows are stored, or just after."""
+
+    def __init__(self, happens, *, before):
+        super().__init__()
+        self.happens, self.before = [happens], before
+
+    def register(self, data, rows):
+        if self.before and self.happens:
+            self.happens.pop()()
+        stored = super().register(data, rows)
+        if self.happens:
+            self.happens.pop()()
+        return stored
+
+
+def sent(lake, store, value, name, *, features=()):
+    """Let the ETL take a file with one row, ``rain`` beside it where that is a feature."""
+    rows = [("P1", "C1", "2024-06-01T00:00Z", value, *(1 for _ in features))]
+    lake.landing.put(name, csv_of(rows, header=",".join([HEADER, *features])))
+    keys = [a_circuit().key]
+    config = a_config(a_circuit(features=features), features=features)
+    return ingest(lake, config, now=NOW, trained_until=lambda: trained_until(store, keys))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_merge_beside_a_registration_is_in_its_rows_or_is_recorded(before):
+    lake = a_lake()
+    store = Late(lambda: sent(lake, store, 2, "b.csv"), before=before)
+    sent(lake, store, 1, "a.csv")
+    circuit = a_circuit(cutoff_date=date(2024, 6, 1))
+    data, new = register(lake, store, circuit, data_now=NOW)
+    assert new
+    assert store.rows(data)["value"].to_list() == [2.0]
+    assert data.delta_version == lake.readings.version()
+    # Recorded also under the rows that were stored first, where the merge could see them.
+    assert len(lake.restatements.read()) == (0 if before else 1)
+    sent(lake, store, 3, "c.csv")
+    assert lake.restatements.read()["new_value"].to_list()[-1] == 3.0
+
+
+def test_a_column_that_the_table_gets_while_it_is_read_is_pinned_too():
+    lake, store = a_lake(), FakeTrainingDataStore()
+    sent(lake, store, 1, "a.csv")
+    circuit = a_circuit(cutoff_date=date(2024, 6, 1), features=("rain",))
+    columns, late = (
+        lake.readings.columns,
+        [lambda: sent(lake, store, 1, "b.csv", features=("rain",))],
+    )
+
+    def told():
+        if late:
+            late.pop()()
+        return columns()
+
+    lake.readings.columns = told
+    data, _ = register(lake, store, circuit, data_now=NOW)
+    assert data.columns[-1] == "rain"
+    assert store.rows(data)["rain"].to_list() == [1.0]
 
 
 @given(
