@@ -79,7 +79,9 @@ class AuthorizationService:
     def permissions(self, request: Request, place: str) -> Answer:
         claims = self._plane.identities._claims(request)
         role = next(r for r in ROLES if self._plane.identities.client_id(r) == claims["appid"])
-        names = {real: key for key, real in self._plane.backend.workspaces.items()}
+        backend = self._plane.backend
+        names = {real: key for key, real in backend.workspaces.items()}
+        names[backend.registry] = "registry"
         kind, last = place.split("/")[-2:]
         here = (role, f"{kind}/{names.get(last, last)}")
         found = [*self.given.get((role, ""), ()), *self.given.get(here, ())]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from fnmatch import fnmatchcase
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +20,19 @@ from mlops_assets.adapters.azure.blobs import open_blobs, said
 from mlops_assets.adapters.azure.client import Clients, explained
 from mlops_assets.adapters.azure.identity import credential, emulator_key
 from mlops_assets.adapters.azure.names import endpoint_name
+from mlops_assets.adapters.azure.permission import NOT_HERE, WORK, Permissions
 from mlops_assets.domain.errors import EngineError, MlopsError
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.settings.access import ACCESS
 from mlops_assets.settings.azure import CONTAINERS, WORKSPACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
 
-    from mlops_assets.settings.azure import AzureBackend, Container, Role, Workspace
+    from mlops_assets.settings.azure import AzureBackend, Role, Workspace
 
 # What is imported, and the version that the calls of these adapters were recorded with.
 PACKAGES: Mapping[str, str] = {
@@ -42,17 +42,6 @@ PACKAGES: Mapping[str, str] = {
     "azure-monitor-ingestion": "1.",
     "azure-monitor-opentelemetry-exporter": "1.",
 }
-_PERMISSIONS = "2022-04-01"
-_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-_READ, _WRITE = f"{_BLOBS}/read", f"{_BLOBS}/write"
-_ML = "Microsoft.MachineLearningServices"
-# What a role that serves must never be let to do anywhere.
-_TRAINING = tuple(
-    f"{_ML}/workspaces/{kind}/write" for kind in ("jobs", "models/versions", "data/versions")
-)
-_ADVICE = "deploy infra/access.json again"
-_NOT_HERE = "not asked: no role of this host needs it"
-_SHARED = "not asked: roles share an identity; name one each in the settings to keep them apart"
 
 
 class Examination:
@@ -72,6 +61,7 @@ class Examination:
         self._credential = credentials or (lambda role: credential(backend, role))
         # A host that has one identity alone is asked about nothing that others do.
         self._roles = backend.roles
+        self._permissions = Permissions(backend, self._get)
         self._clients = {
             role: Clients(backend, self._credential(role), transport) for role in self._roles
         }
@@ -85,8 +75,9 @@ class Examination:
             "clusters": self._clusters,
             "registry": self._registry,
             "containers": self._containers,
-            "access": self._access,
-            "serving": self._serving,
+            "access": self._permissions.access,
+            "serving": self._permissions.serving,
+            "work": self._permissions.work,
             "synapse": self._synapse,
             "names": lambda: self._names(circuits),
             "monitor": self._monitor,
@@ -167,11 +158,11 @@ class Examination:
 
     def _registry(self) -> str:
         name = self._backend.registry
-        readers = [role for role in self._roles if "registry" in ACCESS[role]]
+        readers = [role for role in self._roles if "registry" in WORK.get(role, {})]
         for role in readers[:1]:
             with explained(f"registry {name}, as {role}"):
                 self._clients[role].registry()
-        return name if readers else _NOT_HERE
+        return name if readers else NOT_HERE
 
     def _containers(self) -> str:
         """Each container, as the first role that may read it."""
@@ -195,78 +186,6 @@ class Examination:
     @property
     def _emulated(self) -> bool:
         return emulator_key(self._backend, self._environ) is not None
-
-    def _access(self) -> str:
-        """Whether each role has of each container what it should, and no more."""
-        if self._alone:
-            return _SHARED
-        problems = [
-            problem
-            for role in self._roles
-            for container in CONTAINERS
-            for problem in self._container_access(role, container)
-        ]
-        if problems:
-            raise EngineError(f"{'; '.join(problems)}: {_ADVICE}")
-        return "each role may do with each container what infra/access.json gives it"
-
-    def _container_access(self, role: Role, container: Container) -> Iterator[str]:
-        wanted = ACCESS[role].get(container)
-        place = (
-            f"Microsoft.Storage/storageAccounts/{self._backend.storage_account}"
-            f"/blobServices/default/containers/{container}"
-        )
-        given = self._given(role, place, "dataActions", (_READ, _WRITE))
-        for action, verb, needed in (
-            (_READ, "read", wanted is not None),
-            (_WRITE, "write", wanted == "write"),
-        ):
-            if needed and action not in given:
-                yield f"{role} may not {verb} {container}"
-            elif action in given and not needed:
-                yield f"{role} may {verb} {container}, and should not"
-
-    def _serving(self) -> str:
-        """Whether the roles that serve can neither train nor register anything."""
-        if self._alone:
-            return _SHARED
-        problems = []
-        serving = [role for role in self._roles if role in ("test", "prod")]
-        for role in serving:
-            for workspace in WORKSPACES:
-                place = f"{_ML}/workspaces/{self._backend.workspaces[workspace]}"
-                problems += [
-                    f"{role} may {action.removeprefix(f'{_ML}/')} in {workspace}"
-                    for action in sorted(self._given(role, place, "actions", _TRAINING))
-                ]
-        if problems:
-            raise EngineError(f"{'; '.join(problems)}: take it away; {_ADVICE}")
-        if not serving:
-            return _NOT_HERE
-        return f"{' and '.join(serving)} can neither train nor register anything"
-
-    @property
-    def _alone(self) -> bool:
-        """Whether roles of this host share an identity, which then may what any of them may."""
-        return len({self._backend.identities.get(role) for role in self._roles}) < len(self._roles)
-
-    def _given(self, role: Role, place: str, kind: str, asked: Sequence[str]) -> Collection[str]:
-        """Which of these actions a role has at a place, of all that was assigned to it."""
-        group = (
-            f"/subscriptions/{self._backend.subscription}"
-            f"/resourceGroups/{self._backend.resource_group}"
-        )
-        path = f"{group}/providers/{place}/providers/Microsoft.Authorization/permissions"
-        url = f"{self._manager}{path}?api-version={_PERMISSIONS}"
-        answer = self._get(role, url, f"what {role} may do")
-        negative = f"not{kind[0].upper()}{kind[1:]}"
-        return {
-            action
-            for action in asked
-            for each in answer.get("value", ())
-            if _covers(each.get(kind) or (), action)
-            and not _covers(each.get(negative) or (), action)
-        }
 
     def _get(self, role: Role, url: str, what: str, scope: str = "") -> dict[str, Any]:
         more: dict[str, Any] = {"transport": self._transport} if self._transport else {}
@@ -308,7 +227,7 @@ class Examination:
         if settings is None:
             return "not asked: slices of the ETL run in the platform's own process"
         if "etl" not in self._roles:
-            return _NOT_HERE
+            return NOT_HERE
         base = self._backend.cloud.synapse or f"https://{settings.workspace}.dev.azuresynapse.net"
         pool = f"{base.rstrip('/')}/livyApi/versions/{API}/sparkPools/{settings.pool}"
         what = f"Synapse pool {settings.workspace}/{settings.pool}, as etl,"
@@ -322,14 +241,18 @@ class Examination:
         if settings is None:
             return "not asked: the settings name no monitor"
         if "prod" not in self._roles:
-            return _NOT_HERE
+            return NOT_HERE
         azure_monitor(settings, self._credential("prod"), self._environ, transport=self._transport)
         if not self._environ.get(settings.connection):
             raise EngineError(
                 f"${settings.connection} is not set: no gauges are sent from this host; it is the "
                 "output `connection` of infra/monitor.json"
             )
-        return f"rows to {settings.stream}, gauges to Application Insights"
+        # The settings know the rule by an id that no question takes; only a row that is sent shows.
+        return (
+            f"rows to {settings.stream}, gauges to Application Insights; whether prod may send is "
+            "not asked: the run of `quality` says so"
+        )
 
     def _reviews(self) -> str:
         from mlops_assets.adapters.azure.pull_request import AzurePullRequests
@@ -342,10 +265,13 @@ class Examination:
             )
         readers = [role for role in self._roles if role in ("dev", "release", "review")]
         if not readers:
-            return _NOT_HERE
-        who = self._credential(readers[-1])
-        pulls = AzurePullRequests(settings, who, transport=self._transport)
-        if lacks := pulls.policy_problems("refs/heads/main"):
+            return NOT_HERE
+        lacks = tuple[str, ...]()
+        for role in readers:
+            who = self._credential(role)
+            pulls = AzurePullRequests(settings, who, transport=self._transport)
+            lacks = lacks or tuple(pulls.policy_problems("refs/heads/main"))
+        if lacks:
             raise EngineError(
                 f"{'; '.join(lacks)}: set the branch policy of refs/heads/main in Azure DevOps"
             )
@@ -361,7 +287,7 @@ def ask(name: str, question: Callable[[], str]) -> Verdict:
 
 
 def _listed(found: Iterable[str]) -> str:
-    return ", ".join(found) or _NOT_HERE
+    return ", ".join(found) or NOT_HERE
 
 
 def _versions() -> str:
@@ -380,7 +306,3 @@ def _versions() -> str:
             f"{'; '.join(problems)}: pip install --require-hashes -r requirements-azure.lock"
         )
     return ", ".join(found)
-
-
-def _covers(patterns: Sequence[str], action: str) -> bool:
-    return any(fnmatchcase(action.lower(), each.lower()) for each in patterns)

@@ -68,7 +68,7 @@ def test_what_infra_makes_is_well(clinic):
     assert [f"{name}: {one.reason}" for name, one in found.items() if not one.passed] == []
     assert set(found) == {
         "versions", "identities", "workspaces", "clusters", "registry", "containers", "access",
-        "serving", "synapse", "names", "monitor", "reviews",
+        "serving", "work", "synapse", "names", "monitor", "reviews",
     }  # fmt: skip
     assert found["identities"].reason == "6 identities"
     assert found["clusters"].reason.startswith("train-cluster 0-4 STANDARD_DS3_V2, test-cluster")
@@ -97,15 +97,25 @@ def test_one_person_who_plays_every_role_is_told_so(clinic):
     assert all(one.passed for one in found.values())
 
 
-@pytest.mark.parametrize("role", ["etl", "prod"])
-def test_a_host_of_one_role_is_asked_about_that_role_alone(clinic, role):
+@pytest.mark.parametrize(
+    ("role", "lacks"),
+    [
+        ("etl", ()),
+        ("dev", ("work",)),
+        ("release", ("work",)),
+        ("test", ("work",)),
+        ("prod", ("work",)),
+        ("review", ()),
+    ],
+)
+def test_a_host_of_one_role_is_asked_about_that_role_alone(clinic, role, lacks):
     clinic.backend = clinic.backend.as_roles(role)
     found = clinic.ask()
     assert [f"{name}: {one.reason}" for name, one in found.items() if not one.passed] == []
     assert found["identities"].reason == f"this host is {role}, and nothing else"
     clinic.rights.given = {}
     bad = {name for name, one in clinic.ask().items() if not one.passed}
-    assert bad == {"access"}
+    assert bad == {"access", *lacks}
 
 
 def test_a_right_that_is_missing_and_one_that_is_too_much_are_both_named(clinic):
@@ -125,6 +135,33 @@ def test_a_role_that_serves_and_could_train_is_named(clinic):
     name, says = clinic.problem()
     assert name == "serving"
     assert "prod may workspaces/jobs/write in dev" in says
+
+
+@pytest.mark.parametrize(
+    ("role", "place", "as_role", "says"),
+    [
+        ("prod", "workspaces/prod", None, "prod may not workspaces/batchEndpoints/write in "),
+        ("prod", "workspaces/prod", "release", "prod may not workspaces/codes/versions/write in "),
+        ("dev", "workspaces/dev", "release", "dev may not workspaces/jobs/write in mlops-dev"),
+        ("release", "registries/registry", "dev", "release may not registries/assets/write in "),
+        ("test", "registries/registry", None, "test may not registries/assets/read in "),
+    ],
+)
+def test_a_role_that_may_not_do_its_own_work_is_named(clinic, role, place, as_role, says):
+    given = clinic.rights.given
+    like = {"workspaces/prod": "workspaces/dev"}.get(place, place)
+    given[role, place] = given[as_role, like] if as_role else []
+    name, told = clinic.problem()
+    assert name == "work"
+    assert says in told
+    assert told.endswith(": deploy infra/access.json again")
+
+
+def test_settings_that_name_no_repository_of_reviews_are_refused(clinic):
+    clinic.backend = replace(clinic.backend, devops=None)
+    name, says = clinic.problem()
+    assert name == "reviews"
+    assert says.startswith("the settings name no repository of Azure DevOps")
 
 
 def test_a_workspace_that_is_not_there_is_named(clinic):
@@ -203,5 +240,5 @@ def test_a_service_that_does_not_answer_stops_no_other_question(clinic):
     clinic.plane.faults.fail("GET", "/permissions", status=403, times=999)
     found = clinic.ask()
     bad = {name: one.reason for name, one in found.items() if not one.passed}
-    assert set(bad) == {"access", "serving"}
+    assert set(bad) == {"access", "serving", "work"}
     assert all("what " in says and "cannot be asked" in says for says in bad.values())
