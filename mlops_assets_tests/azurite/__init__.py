@@ -25,6 +25,7 @@ from azure.storage.blob import BlobServiceClient
 
 from mlops_assets.adapters.azure.blobs import Blobs
 from mlops_assets.adapters.azure.identity import STORAGE_KEY
+from mlops_assets.adapters.azure.lease import check_request
 from mlops_assets.adapters.azure.tree import BlobTree
 from mlops_assets.settings.azure import CONTAINERS, AzureBackend, Cloud
 
@@ -61,7 +62,8 @@ class Account:
         return AzureBackend(**{**names, **changes})
 
     def service(self, **settings):
-        """The SDK's client of the account."""
+        """The SDK's client of the account, which asks for leases as ours do."""
+        settings = {"raw_request_hook": check_request, **settings}
         credential = AzureNamedKeyCredential(self.name, self.key)
         return BlobServiceClient(self.url, credential=credential, **settings)
 

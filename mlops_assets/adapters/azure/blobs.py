@@ -26,7 +26,7 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobPrefix, ContainerClient, ExponentialRetry
 
 from mlops_assets.adapters.azure.identity import storage_credential
-from mlops_assets.adapters.azure.lease import Lease, check_leases, held
+from mlops_assets.adapters.azure.lease import Lease, check_leases, check_request, held
 from mlops_assets.domain.errors import DataError, StaleError
 from mlops_assets.settings.access import acting
 
@@ -335,6 +335,7 @@ def open_blobs(
         ),
         connection_timeout=10,
         read_timeout=60,
+        raw_request_hook=check_request,
     )
     return Blobs(client, prefix, check=check)
 

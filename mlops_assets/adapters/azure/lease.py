@@ -1,8 +1,8 @@
 """A lease on a blob, renewed for as long as its process lives.
 
 Azure ends it by itself `SECONDS` after the last renewal, so it outlives a killed holder by no more.
-A holder that was stopped for that long, and goes on, must not write any more: writes ask
-`check_leases` first.
+A holder that was stopped for that long, and goes on, must not write any more: each try of a write
+asks `check_leases` first, also one that the SDK sends again by itself.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from azure.storage.blob import BlobLeaseClient
 from mlops_assets.domain.errors import StaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 SECONDS = 30
 _RENEWED_EVERY = SECONDS / 3
+# A renewal that hangs is given up while there is time for another.
+_ASKED_AGAIN_AFTER = 2.0
+_HASTE: Mapping[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "retry_total": 0}
 # A write that is sent this late might arrive when the lease has ended.
 _MARGIN = 5
 _logger = logging.getLogger(__name__)
@@ -73,10 +76,11 @@ class Lease:
 
     def renew(self) -> None:
         """Renew it until it is released."""
-        while not self._ended.wait(_RENEWED_EVERY):
-            asked = elapsed()
+        pause = _RENEWED_EVERY
+        while not self._ended.wait(pause):
+            asked, pause = elapsed(), _ASKED_AGAIN_AFTER
             try:
-                self._client.renew()
+                self._client.renew(**_HASTE)
             except HttpResponseError as error:
                 if error.status_code == 409:  # noqa: PLR2004 HTTP's own: another holds it
                     self._lost = True
@@ -85,7 +89,7 @@ class Lease:
             except AzureError as error:
                 _logger.warning("%s: the lease was not renewed: %s", self._where, type(error))
             else:
-                self._until = asked + SECONDS
+                self._until, pause = asked + SECONDS, _RENEWED_EVERY
 
     def release(self) -> None:
         """Give it back; one that cannot be given back ends by itself."""
@@ -113,6 +117,13 @@ def check_leases() -> None:
     """Refuse to write under a lease of this thread that may have ended."""
     for lease in _here.__dict__.get("leases", ()):
         lease.check()
+
+
+def check_request(request: Any) -> None:  # noqa: ANN401 the SDK's request
+    """`check_leases` for a client's ``raw_request_hook``, which is called before each try."""
+    sent = request.http_request
+    if sent.method in {"PUT", "POST", "DELETE"} and "comp=lease" not in sent.url:
+        check_leases()
 
 
 def check_from_elsewhere() -> Callable[[], None]:

@@ -125,7 +125,8 @@ class TreeIngestJournal:
             self._tree.write_atomic(f"{_SLICES}/{slice_id}.json", _text(_document(record)))
         self.withdraw(slice_id)
         if len(self._ids(_SLICES)) > _ALONE:
-            self._gather(self._confirmed())
+            before = self._tree.read(_GATHERED)
+            self._gather(self._confirmed(), before)
 
     def withdraw(self, slice_id: str) -> None:
         """Forget an intent of which nothing was merged."""
@@ -133,12 +134,12 @@ class TreeIngestJournal:
 
     def reopen(self, slice_id: str) -> None:
         """Make a confirmed slice pending again: a table has lost its part of it."""
-        slices = self._confirmed()
+        before, slices = self._tree.read(_GATHERED), self._confirmed()
         if (lost := slices.pop(slice_id, None)) is None:
             return
         again = _document(lost) | {"again": lost.versions.get("readings", 0)}
         self._tree.write_atomic(f"{_INTENTS}/{slice_id}.json", _text(again))
-        self._gather(slices)
+        self._gather(slices, before)
         self._tree.remove(f"{_SLICES}/{slice_id}.json")
 
     @contextmanager
@@ -197,10 +198,11 @@ class TreeIngestJournal:
     def _read(self, name: str) -> dict[str, Any]:
         return _parsed(self._tree.read(name), self._tree.where(name))
 
-    def _gather(self, slices: Mapping[str, SliceRecord]) -> None:
-        """Put slices into the one file; those lying alone go once it is there."""
+    def _gather(self, slices: Mapping[str, SliceRecord], before: bytes | None) -> None:
+        """Put slices into the one file, if it is as ``before``; those alone go once it is there."""
         ordered = [_document(slices[slice_id]) for slice_id in sorted(slices)]
-        self._tree.write_atomic(_GATHERED, _text({"format": _FORMAT, "slices": ordered}))
+        # A holder that lost the lock must never put its older set over a newer one.
+        self._tree.swap(_GATHERED, before, _text({"format": _FORMAT, "slices": ordered}))
         for slice_id in self._ids(_SLICES):
             if slice_id in slices:
                 name = f"{_SLICES}/{slice_id}.json"

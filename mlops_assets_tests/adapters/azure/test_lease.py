@@ -12,7 +12,14 @@ import pytest
 from azure.storage.blob import BlobLeaseClient
 
 from mlops_assets.adapters.azure import lease as leases
+from mlops_assets.adapters.azure.blobs import open_blobs
+from mlops_assets.adapters.azure.tree import BlobTree
+from mlops_assets.adapters.tree import journal as journals
+from mlops_assets.adapters.tree.journal import TreeIngestJournal
 from mlops_assets.domain.errors import StaleError
+from mlops_assets.domain.readings import RawFile
+from mlops_assets.settings.azure import Cloud
+from mlops_assets_tests.fakes.blob_proxy import proxied
 from mlops_assets_tests.fakes.network import FaultyTransport, Killed
 
 pytestmark = pytest.mark.azure
@@ -160,6 +167,83 @@ def test_other_threads_write_without_it(blobs):
         thread.start()
         thread.join()
     assert blobs.get("x") == b"1"
+
+
+def test_a_renewal_that_hangs_is_given_up_and_asked_again(storage_account, monkeypatch):
+    monkeypatch.setattr(leases, "_RENEWED_EVERY", 0.05)
+    monkeypatch.setattr(leases, "_ASKED_AGAIN_AFTER", 0.05)
+    asked, hang = [], threading.Event()
+    with proxied(storage_account) as proxy:
+        blobs = opened(storage_account, proxy)
+        blobs.put("lock", b"")
+
+        def before(method, path):
+            if "comp=lease" in path:
+                asked.append(time.monotonic())
+                if len(asked) == 2:
+                    hang.wait(30)
+
+        proxy.before = before
+        with blobs.lease("lock") as lease:
+            first = lease._until
+            await_(lambda: lease._until > first)
+            hang.set()
+            assert asked[2] - asked[1] < leases.SECONDS / 3
+            blobs.put("x", b"1")
+
+
+@pytest.mark.parametrize("write", ["put", "put_if_absent", "append", "delete"])
+def test_a_write_is_not_sent_again_once_its_lease_has_ended(storage_account, write):
+    """Its first try was lost, and while the SDK waited somebody else took the lease, and wrote."""
+    given = {"put": [b"1"], "put_if_absent": [b"1"], "append": [b"1", 0], "delete": []}[write]
+    with proxied(storage_account) as proxy:
+        blobs = opened(storage_account, proxy)
+        tried = []
+        with blobs.lease("lock") as lease:
+
+            def lost(method, path):
+                if "comp=lease" in path:
+                    return None
+                tried.append(method)
+                lease._until -= leases.SECONDS
+                return 503
+
+            proxy.before = lost
+            with pytest.raises(StaleError, match="was held for 30 s without a renewal"):
+                getattr(blobs, write)("x", *given)
+            proxy.before = lambda *_: None
+        assert len(tried) == 1
+        assert blobs.get("x") is None
+
+
+@pytest.mark.parametrize("work", [lambda slow: slow.confirm("b", 2), lambda slow: slow.reopen("a")])
+def test_a_journal_that_lost_its_lock_takes_no_slice_back(azurite, work, monkeypatch):
+    """What it gathers may be on its way for long; what others gathered meanwhile stays."""
+    monkeypatch.setattr(journals, "_ALONE", 1)
+    blobs = azurite.blobs()
+    tree = BlobTree(blobs, "home")
+    slow, other = TreeIngestJournal(tree), TreeIngestJournal(BlobTree(blobs, "home"))
+    files = {name: RawFile(f"{name}.csv", 1, name * 64) for name in "abc"}
+    for name in "abc":
+        slow.intend(name, [files[name]])
+    slow.confirm("a", 1)
+    swap = tree.swap
+
+    def late(*words):
+        other.confirm("b", 2)
+        other.confirm("c", 3)
+        swap(*words)
+
+    monkeypatch.setattr(tree, "swap", late)
+    with pytest.raises(StaleError, match=r"slices\.json: somebody else changed it first"):
+        work(slow)
+    assert TreeIngestJournal(BlobTree(blobs, "home")).confirmed() == frozenset(files.values())
+
+
+def opened(account, proxy):
+    """Blobs as the product opens them."""
+    backend = account.backend(cloud=Cloud(blob=proxy.url))
+    return open_blobs(backend, "release", "ledger", "locks", environ=account.environ)
 
 
 HOLDER = """
