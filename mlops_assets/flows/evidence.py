@@ -199,11 +199,11 @@ def _parameters(
 
 
 def _review(platform: Platform, record: ModelRecord) -> dict[str, Any]:
-    since, until = _released_commit(platform, record.circuit), record.config_commit
+    since, until = released_commit(platform, record.circuit), record.config_commit
     return review.document(platform, record.circuit, since=since, until=until, head=until)
 
 
-def _released_commit(platform: Platform, circuit: CircuitKey) -> str | None:
+def released_commit(platform: Platform, circuit: CircuitKey) -> str | None:
     """The config commit of what is live now, None before the first deployment."""
     live = platform.prod.endpoints.live(circuit.plant_id).live.get(circuit.circuit_id)
     if live is None:

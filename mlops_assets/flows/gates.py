@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.domain import lifecycle
-from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.domain.errors import AbsentRoleError, MlopsError, RefusedError
 from mlops_assets.domain.evidence import REGISTRY_KINDS
 from mlops_assets.domain.gates import (
     Verdict,
@@ -107,8 +107,9 @@ def circuit_verdicts(
     lineage = confirm(platform, manifest.entries)
     later = review.kept(platform, manifest.release)
     restated = {} if begun else restatement.verdicts(platform, manifest.entries)
+    replaced = review.Replaced(platform)
     proved = {
-        entry.circuit: _proved(platform, config, entry, trust, later)
+        entry.circuit: _proved(platform, config, entry, trust, later, replaced)
         for entry in manifest.entries
         if entry.action == "deploy"
     }
@@ -127,12 +128,13 @@ def circuit_verdicts(
     }
 
 
-def _proved(
+def _proved(  # noqa: PLR0917 private, called once
     platform: Platform,
     config: Config,
     entry: Entry,
     trust: TrustRoot,
     later: Mapping[str, Any] | None,
+    replaced: review.Replaced,
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Judge what is kept of one circuit's model, and return its proof."""
     models = platform.dev.models
@@ -143,7 +145,7 @@ def _proved(
             _check_model(entry, models)
             record = models.get(entry.circuit, entry.model_version)
             proof = read_proof(models.proof(record), where=f"model {entry.circuit}")
-            reviewed = review.verdict(platform, config, entry, trust, later)
+            reviewed = review.verdict(platform, config, entry, trust, later, replaced)
             _check_metrics(platform, entry, proof)
         except MlopsError as error:
             missing = (str(error),)
@@ -172,6 +174,8 @@ def missing_evidence(platform: Platform, entry: Entry) -> tuple[str, ...]:
     """What one circuit's evidence lacks, or holds that is not what the manifest pins."""
     try:
         bundle = platform.dev.evidence.get(entry.circuit, entry.model_version)
+    except AbsentRoleError:
+        raise  # Nothing is known to be missing.
     except MlopsError as error:
         return (str(error),)
     pinned = entry.evidence or {}

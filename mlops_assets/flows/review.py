@@ -1,7 +1,8 @@
 """Review of spec changes: what git says of them when a model is made, and again before signing.
 
-The first is evidence of the model and written once. Changes that nobody had reviewed by then may be
-reviewed afterwards; what git says of that is kept as evidence of the release, and signed with it.
+The first is evidence of the model and written once; others may have written it first, so it counts
+as far as git says the same now. Changes that nobody had reviewed by then may be reviewed later:
+what git says of that is kept as evidence of the release, and signed with it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.domain import lifecycle
 from mlops_assets.domain.errors import DataError, MlopsError, StaleError
-from mlops_assets.domain.evidence import EVIDENCE_FORMAT, document_bytes
+from mlops_assets.domain.evidence import EVIDENCE_FORMAT, FILES, document_bytes
 from mlops_assets.domain.gates import Verdict
 from mlops_assets.domain.review import (
     GATE,
@@ -20,7 +22,7 @@ from mlops_assets.domain.review import (
     judge_reviewers,
     review_document,
 )
-from mlops_assets.flows.ledger import four_eyes, trust_at
+from mlops_assets.flows.ledger import four_eyes, manifest_of, trust_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +48,25 @@ def document(
     return review_document(circuit, file, commits, since=since, until=until, root=root, later=later)
 
 
+class Replaced:
+    """The config commit of what each entry of a release replaces; each manifest is read once."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._known: dict[str, Mapping[CircuitKey, str]] = {}
+
+    def commit(self, entry: Entry) -> str | None:
+        """Return it, None where nothing is replaced: then every change of the spec counts."""
+        if entry.replaces is None:
+            return None
+        if entry.replaces not in self._known:
+            ledger = self._platform.ledger
+            view = lifecycle.find(lifecycle.fold(ledger.entries(), None), entry.replaces)
+            entries = manifest_of(ledger, view).entries
+            self._known[entry.replaces] = {each.circuit: each.config_commit for each in entries}
+        return self._known[entry.replaces].get(entry.circuit)
+
+
 def keep(platform: Platform, config: Config, manifest: Manifest) -> None:
     """Keep, once, who reviewed afterwards what had no review when its model was made.
 
@@ -57,14 +78,15 @@ def keep(platform: Platform, config: Config, manifest: Manifest) -> None:
     if store.read_release(manifest.release, LATER) is not None:
         return
     trust, head = trust_at(platform.config), platform.config.head()
-    found = {}
+    found, replaced = {}, Replaced(platform)
     for entry in manifest.entries:
         if entry.action != "deploy":
             continue
         try:
             stored = store.read(entry.circuit, entry.model_version, "pull_request")
             if not _judged(stored, trust).passed:
-                found[str(entry.circuit)] = _now(platform, entry, stored, head)
+                since = replaced.commit(entry)
+                found[str(entry.circuit)] = _now(platform, entry, since, head)
         except MlopsError:
             return  # the gate names what is gone
     if found and all(_judged(document_bytes(each), trust).passed for each in found.values()):
@@ -103,16 +125,18 @@ def shown(platform: Platform, release: str, entry: Entry) -> Mapping[str, Any]:
     return dict(json.loads(stored))
 
 
-def verdict(
+def verdict(  # noqa: PLR0917 the contract of the gate that calls it
     platform: Platform,
     config: Config,
     entry: Entry,
     trust: TrustRoot,
     later: Mapping[str, Any] | None,
+    replaced: Replaced,
 ) -> Verdict:
     """Ask whether each change of the spec was reviewed by a person of the trust root.
 
-    ``later`` is what the release kept: it counts only where git still says the same.
+    What counts is what git says now of every change since what is replaced. The model's own
+    evidence, and ``later``, which is what the release kept, have to say the same.
     """
     stored = platform.dev.evidence.read(entry.circuit, entry.model_version, "pull_request")
     if four_eyes(platform.ledger.entries(), config.policy) == "off":
@@ -120,8 +144,8 @@ def verdict(
         says = found.reason if found.passed else f"UNREVIEWED, four eyes off: {found.reason}"
         return Verdict(GATE, passed=True, reason=says)
     found = _judged(stored, trust)
-    if found.passed:
-        return found
+    if why := _differs(platform, entry, json.loads(stored)):
+        return Verdict(GATE, passed=False, reason=why)
     head = platform.config.head()
     known = None if later is None else later["circuits"].get(str(entry.circuit))
     if later is not None and known is not None:
@@ -129,13 +153,32 @@ def verdict(
             says = f"the commit {later['head'][:12]} that its review was read at is gone"
             return Verdict(GATE, passed=False, reason=says)
         head = later["head"]
-    now = _now(platform, entry, stored, head)
-    if _commits(now) != _commits(json.loads(stored)):
-        return found
+    now = _now(platform, entry, replaced.commit(entry), head)
     if known is not None and now != known:
         says = f"{LATER}.json of the release is not what git says of the changes"
         return Verdict(GATE, passed=False, reason=says)
-    return _judged(document_bytes(now), trust)
+    counts = _judged(document_bytes(now), trust)
+    return found if found.passed and counts.passed else counts
+
+
+def _differs(platform: Platform, entry: Entry, stored: Mapping[str, Any]) -> str:
+    """Say where a model's evidence is not what git says of the same changes; empty where it is."""
+    until = platform.dev.models.get(entry.circuit, entry.model_version).config_commit
+    own = document(platform, entry.circuit, since=stored.get("since"), until=until, head=until)
+    ours, theirs = _reviewers(own), _reviewers(stored)
+    odd = sorted({*ours, *theirs} if stored.get("until") != until else ())
+    odd += sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    if not odd and (stored.get("until"), stored.get("file")) == (until, own["file"]):
+        return ""
+    named = f" of commit {odd[0][:12]}" if odd else ""
+    return (
+        f"{FILES['pull_request']} of model {entry.model_version} is not what git says{named}: "
+        f"somebody else wrote it; change {own['file']}, so that another model gets its own"
+    )
+
+
+def _reviewers(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {change["commit"]: tuple(sorted(change["reviewers"])) for change in found["changes"]}
 
 
 def _judged(data: bytes, trust: TrustRoot) -> Verdict:
@@ -143,12 +186,7 @@ def _judged(data: bytes, trust: TrustRoot) -> Verdict:
     return (judge_reviewers(json.loads(data), trust) or found) if found.passed else found
 
 
-def _commits(found: Mapping[str, Any]) -> set[str]:
-    return {change.get("commit", "") for change in found["changes"]}
-
-
-def _now(platform: Platform, entry: Entry, stored: bytes, head: str) -> dict[str, Any]:
-    """What git says up to ``head`` of the changes that a model's own evidence is about."""
-    since = json.loads(stored).get("since")
+def _now(platform: Platform, entry: Entry, since: str | None, head: str) -> dict[str, Any]:
+    """What git says up to ``head`` of the changes that a release's entry brings."""
     until = platform.dev.models.get(entry.circuit, entry.model_version).config_commit
     return document(platform, entry.circuit, since=since, until=until, head=head)

@@ -21,12 +21,15 @@ from mlops_assets_tests.fakes.release import (
     signer,
 )
 
+REVIEWED = f"\n\nReviewed-by: x <{VIEWER}>"
+
 # --- the history -------------------------------------------------------------------------------
 
 
 def _changed_by(home, **commit):
     """Another change of C1 by somebody, trained, released and asked for."""
     files = commit.pop("files", {})
+    commit.setdefault("reviewers", [VIEWER])
     home.git.add({f"plants/{C1}.yml": b"spec by them", **files}, **commit)
     home.train(C1, spec="7")
     home.made = home.create(C1)
@@ -86,9 +89,9 @@ def a_mailmap_gives_the_change_to_somebody_else(home):
 def a_merge_hides_who_wrote(home):
     home.git.git("checkout", "-q", "-b", "side")
     (home.layout.config / f"plants/{C1}.yml").write_bytes(b"from the side")
-    home.git.git("commit", "-qam", "side", author=ENGINEER)
+    home.git.git("commit", "-qam", f"side{REVIEWED}", author=ENGINEER)
     home.git.git("checkout", "-q", "main")
-    home.git.git("merge", "-q", "--no-ff", "-m", "merge", "side", author=AUTHOR)
+    home.git.git("merge", "-q", "--no-ff", "-m", f"merge{REVIEWED}", "side", author=AUTHOR)
     home.train(C1, spec="7")
     home.made = home.create(C1)
     home.request(home.made, "registry")
@@ -123,9 +126,9 @@ def a_friend_gets_a_key_in_the_merge_that_brings_the_change(home):
         trust_with(home, signers=[signer(FRIEND)], people=[a_person(FRIEND)]), author=AUTHOR
     )
     (home.layout.config / f"plants/{C1}.yml").write_bytes(b"from the side")
-    home.git.git("commit", "-qam", "side", author=AUTHOR)
+    home.git.git("commit", "-qam", f"side{REVIEWED}", author=AUTHOR)
     home.git.git("checkout", "-q", "main")
-    home.git.git("merge", "-q", "--no-ff", "-m", "merge", "side", author=AUTHOR)
+    home.git.git("merge", "-q", "--no-ff", "-m", f"merge{REVIEWED}", "side", author=AUTHOR)
     home.train(C1, spec="7")
     home.made = home.create(C1)
     home.request(home.made, "registry")

@@ -159,7 +159,7 @@ def a_person_left_after_the_signature(home):
 def a_signer_turns_out_to_be_an_author(home):
     home.git.add(trust_with(home, people=[a_person(ENGINEER, "ml_engineer", AUTHOR + "x")]),
                  author=MANAGER)  # fmt: skip
-    home.git.add({f"plants/{C1}.yml": b"spec again"}, author=ENGINEER)
+    home.git.add({f"plants/{C1}.yml": b"spec again"}, author=ENGINEER, reviewers=[VIEWER])
     home.train(C1, spec="5")
     home.made = home.create(C1)
     home.request(home.made, "registry")

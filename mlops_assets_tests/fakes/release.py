@@ -22,6 +22,8 @@ from mlops_assets.domain.model import ModelRecord
 from mlops_assets.domain.signature import key_pair, read_public_line
 from mlops_assets.domain.trust import Person, Signer
 from mlops_assets.flows import approval, promotion, release, training_data
+from mlops_assets.flows.evidence import released_commit
+from mlops_assets.flows.review import document
 from mlops_assets.flows.trust import trust_files
 from mlops_assets.ports import CommitInfo, DevWorkspace, Platform, SharedRegistry
 from mlops_assets_tests.fakes.evidence import FakeEvidenceStore
@@ -68,7 +70,7 @@ class FakeConfigRepository:
         self.trees = {}
         self.infos = []
         self.notes = []
-        self.add(files, author=PLATFORM_EMAIL)
+        self.add(files, author=PLATFORM_EMAIL, message="First config")
 
     def add(
         self,
@@ -332,7 +334,14 @@ class ReleaseHome:
 
     def prove(self, record, metrics, *, review=None):
         """Store a complete bundle of evidence for a model."""
-        review = review or {"changes": [], "reviewed": True, "reason": "unchanged"}
+        until = record.config_commit
+        review = review or document(
+            self.platform,
+            record.circuit,
+            since=released_commit(self.platform, record.circuit),
+            until=until,
+            head=until,
+        )
         files = {
             FILES["pull_request"]: json.dumps(review).encode(),
             FILES["scoring_notebook"]: b"{}",
@@ -418,10 +427,10 @@ class ReleaseHome:
         self.promote(made, "production")
         return made
 
-    def edit(self, *circuits, author=AUTHOR, **commit):
+    def edit(self, *circuits, author=AUTHOR, reviewers=(VIEWER,), **commit):
         """Commit a change of specs, and train what it asks for."""
         files = {f"plants/{key}.yml": f"spec {len(self.git.infos)}".encode() for key in circuits}
-        self.git.add(files, author=author, **commit)
+        self.git.add(files, author=author, reviewers=reviewers, **commit)
         for key in circuits:
             spec = f"{(int(self.spec_digests[key][0], 16) + 1) % 16:x}"
             self.train(key, spec=spec)

@@ -102,7 +102,11 @@ class Life:
         home, circuit = self.home, CircuitKey.parse(key)
         if circuit not in home.circuits:
             home.circuits.append(circuit)
-        home.git.add({f"plants/{key}.yml": f"{len(home.git.infos)}".encode()}, author=AUTHOR)
+        home.git.add(
+            {f"plants/{key}.yml": f"{len(home.git.infos)}".encode()},
+            author=AUTHOR,
+            reviewers=[VIEWER],
+        )
         home.train(circuit, spec=SPECS[number], **({"error": "no convergence"} if bad else {}))
         self.model.edit(key, bad=bad)
         self.told.append(f"edit {key}{' badly' if bad else ''}")

@@ -7,12 +7,13 @@ import json
 import pytest
 
 from mlops_assets.domain.errors import RefusedError
-from mlops_assets.domain.evidence import PLATFORM_EMAIL
+from mlops_assets.domain.evidence import PLATFORM_EMAIL, document_bytes
 from mlops_assets.domain.identifiers import IdentifierError, sha256
 from mlops_assets.domain.signature import sign
 from mlops_assets.flows.approval import Submission, approve, expire
 from mlops_assets.flows.gates import circuit_verdicts, gate
 from mlops_assets.flows.ledger import manifest_of
+from mlops_assets.flows.review import document as review_of
 from mlops_assets_tests.fakes.release import (
     AUTHOR,
     C1,
@@ -325,7 +326,7 @@ def test_changes_that_are_live_already_count_no_more(home):
 def test_a_circuit_that_came_later_counts_from_its_first_commit(home):
     home.git.add({"README.md": b"x"}, author=MANAGER)
     home.circuits.append(C3)
-    home.git.add({f"plants/{C3}.yml": b"spec"}, author=AUTHOR)
+    home.git.add({f"plants/{C3}.yml": b"spec"}, author=AUTHOR, reviewers=[VIEWER])
     home.spec_digests[C3] = "2" * 64
     home.production.send(C3)
     home.train(C3)
@@ -474,25 +475,93 @@ def review(**change):
     return {"changes": [usual | change], "reviewed": True, "reason": "reviewed"}
 
 
+def reviewed(home, made):
+    """What the gate says of the review of C1."""
+    manifest = manifest_of(home.ledger, home.view(made))
+    return circuit_verdicts(home.platform, home.config, manifest)[C1][1]
+
+
 @pytest.mark.parametrize(
     ("change", "passed"),
     [
-        ({}, True),
+        ({"reviewers": [MANAGER]}, True),
         ({"reviewers": ["friend@git.example"]}, False),
         ({"reviewers": [ENGINEER], "author": "eng@git.example"}, False),
         ({"reviewers": ["friend@git.example", MANAGER]}, True),
-        ({"reviewers": [], "review": ""}, False),
-        ({"reviewers": [], "review": "initial commit by the platform"}, True),
+        ({"reviewers": []}, False),
     ],
 )
 def test_a_review_counts_by_a_person_of_the_trust_root_who_did_not_write(home, change, passed):
-    bundle = home.dev.evidence.bundles[C1, 1]
-    bundle["pull_request.json"] = json.dumps(review(**change)).encode()
-    made = home.create(C1)
-    verdict = circuit_verdicts(
-        home.platform, home.config, manifest_of(home.ledger, home.view(made))
-    )[C1][1]
+    home.edit(C1, **change)
+    verdict = reviewed(home, home.create(C1))
     assert (verdict.gate, verdict.passed) == ("pull_request_review", passed)
+
+
+def test_the_commit_that_made_the_home_needs_no_reviewer(home):
+    verdict = reviewed(home, home.create(C1))
+    assert (verdict.passed, "initial commit by the platform" in verdict.reason) == (True, True)
+
+
+def _said(home, change):
+    """Change what is kept of the review of C1's newest model, and cut its release."""
+    name = (C1, home.dev.models.next_version(C1) - 1)
+    bundle = home.dev.evidence.bundles[name]
+    bundle["pull_request.json"] = document_bytes(change(json.loads(bundle["pull_request.json"])))
+    return home.create(C1)
+
+
+PREWRITTEN = {
+    "that nothing changed": lambda said: said | {"changes": [], "reviewed": True},
+    "that somebody reviewed it": lambda said: (
+        said
+        | {
+            "changes": [
+                each | {"reviewers": [MANAGER], "review": f"reviewed by {MANAGER}"}
+                for each in said["changes"]
+            ],
+            "reviewed": True,
+            "reason": "reviewed",
+        }
+    ),
+    "that another commit was reviewed": lambda said: (
+        said | review() | {"changes": [review()["changes"][0] | {"commit": "0" * 40}]}
+    ),
+    "a review of the time since": lambda said: (
+        said | {"since": said["until"], "changes": [], "reviewed": True}
+    ),
+    "another file": lambda said: said | {"file": "plants/P001/C009.yml", "reviewed": True},
+    "another end": lambda said: said | {"until": "0" * 39 + "1", "changes": [], "reviewed": True},
+}
+
+
+@pytest.mark.parametrize("says", PREWRITTEN)
+def test_evidence_that_somebody_else_wrote_reviews_nothing(home, says):
+    home.edit(C1, reviewers=())
+    made = _said(home, PREWRITTEN[says])
+    verdict = reviewed(home, made)
+    assert verdict.passed is False
+    assert home.request(made, "registry").nonce is None
+
+
+def test_evidence_that_names_other_reviewers_than_git_is_refused_by_name(home):
+    home.edit(C1, reviewers=[MANAGER])
+    made = _said(home, lambda said: said | {"changes": [
+        each | {"reviewers": [ENGINEER]} for each in said["changes"]
+    ]})  # fmt: skip
+    verdict = reviewed(home, made)
+    assert verdict.passed is False
+    assert verdict.reason.startswith("pull_request.json of model 2 is not what git says of commit")
+
+
+def test_a_review_is_asked_of_every_change_since_what_is_replaced(home):
+    home.edit(C1, reviewers=())
+    record = home.dev.models.versions(C1)[-1]
+    late = review_of(home.platform, C1, since=home.git.head(), until=home.git.head(),
+                     head=home.git.head())  # fmt: skip
+    home.dev.evidence.bundles[C1, record.version]["pull_request.json"] = document_bytes(late)
+    verdict = reviewed(home, home.create(C1))
+    assert verdict.passed is False
+    assert "has no review by somebody who did not write it" in verdict.reason
 
 
 def test_with_four_eyes_off_a_missing_review_is_marked():

@@ -19,7 +19,7 @@ class Home(ReleaseHome):
 
     def changed(self, *circuits, **commit):
         """Commit a change of specs and train it; returns the commit."""
-        self.edit(*circuits, **commit)
+        self.edit(*circuits, **{"reviewers": (), **commit})
         head = self.git.head()
         for key in circuits:
             version = self.dev.models.next_version(key) - 1

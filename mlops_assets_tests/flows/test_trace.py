@@ -40,27 +40,11 @@ def home():
         models.folder = lambda record: f"models/{record.circuit}/{record.version}"
     for key in (C1, C2):
         record = made.dev.models.get(key, 1)
-        review = {
-            "file": f"plants/{key}.yml",
-            "changes": [
-                {
-                    "commit": made.git.head(),
-                    "subject": "First config",
-                    "author": "platform@mlops-assets.local",
-                    "committer": "platform@mlops-assets.local",
-                    "co_authors": [],
-                    "reviewers": [],
-                    "pull_request": None,
-                    "review": "initial commit by the platform",
-                }
-            ],
-            "reviewed": True,
-            "reason": "initial commit by the platform",
-        }
         made.dev.evidence.bundles.clear() if key == C1 else None
         made.dev.models.proofs[key, 1] = json.dumps(PROOF).encode()
         figures = {"model": PROOF["metrics"], "floor": PROOF["floor"], "incumbent": None}
-        made.prove(record, figures, review=review)
+        figures["forecaster"] = PROOF["forecaster"]
+        made.prove(record, figures)
     made.release_id = made.deployed()
     predict(
         made.production.lake,
