@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.deployment import RollbackReport, rollback_target
-from mlops_assets.domain.errors import MlopsError
+from mlops_assets.domain.errors import MlopsError, StaleError
 from mlops_assets.domain.forecast import (
     Issue,
     frame_of,
@@ -118,9 +118,8 @@ def roll_back_degraded(
     """Take degraded releases one step back where the policy lets the platform do so.
 
     Once a release, one step, and only circuits whose previous deployment did better by the margin
-    that a new model must hold against its champion. A circuit
-    that another process moved meanwhile is no longer served by the release that was judged, so that
-    nobody goes two steps.
+    that a new model must hold against its champion. What another process did meanwhile is seen
+    once the plants are held, so that nobody goes two steps.
     """
     if not config.policy.automatic_rollback:
         return ()
@@ -132,14 +131,17 @@ def roll_back_degraded(
         moves, refused = automatic_moves(incident, history, margin=margin)
         report = RollbackReport()
         if moves:
-            report = rollback(
-                platform,
-                moves,
-                operator=PLATFORM,
-                reason=f"{incident.incident}: {incident.summary}",
-                now=now,
-                only_from=incident.release,
-            )
+            try:
+                report = rollback(
+                    platform,
+                    moves,
+                    operator=PLATFORM,
+                    reason=f"{incident.incident}: {incident.summary}",
+                    now=now,
+                    only_from=incident.release,
+                )
+            except StaleError as error:
+                refused = {**refused, **dict.fromkeys(moves, str(error))}
         done.append(
             AutomaticRollback(
                 incident=incident, report=report, refused={**refused, **report.refused}

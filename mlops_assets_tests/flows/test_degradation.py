@@ -217,6 +217,28 @@ def test_the_platform_goes_one_step_back_under_its_own_name(plant):
     assert len(plant.rollbacks()) == 1
 
 
+def test_of_two_that_go_back_from_one_release_at_once_the_second_says_so_and_goes_on(plant):
+    first, second = plant.two_releases(C1, C2)
+    plant.days(DAYS, C1, C2)
+    through = plant.prod.endpoints.prepare
+
+    def another_was_faster(deployments):
+        data = {
+            "circuits": {"P9/C9": {"from": second, "to": first}},
+            "operator": "platform",
+            "reason": "the same incident",
+            "held": {},
+        }
+        plant.ledger.append("rolled_back", "platform", data, NOW)
+        return through(deployments)
+
+    plant.prod.endpoints.prepare = another_was_faster
+    (done,) = plant.act()
+    said = f"platform went back from {second} meanwhile; nothing was done"
+    assert (done.report.to, done.refused) == ({}, {C1: said, C2: said})
+    assert plant.live(C1) == plant.live(C2) == second
+
+
 @pytest.mark.parametrize(("before", "said"), [(50.0, "did no better"), (70.0, "did worse")])
 def test_the_platform_stays_where_the_previous_model_was_no_better(plant, before, said):
     _, second = plant.two_releases(C1, before=before)
