@@ -108,14 +108,22 @@ def daily_after_slice(
 
 
 def _daily(instance: dg.DagsterInstance, home: Home) -> dg.RunRequest | dg.SkipReason:
+    from mlops_assets.flows.deployment import live_deployments
+
     try:
         newest = home.platform.lake.readings.newest()
         if newest is None:
             return dg.SkipReason("there are no readings yet")
-        if not any(home.platform.prod.endpoints.live(p).live for p in _plants(home)):
+        live = live_deployments(home.platform.prod)
+        if not live:
             return dg.SkipReason("nothing is live: promote a release to production first")
-        day = home.data_now().date().isoformat()
-        age = home.data_now() - newest
+        today = home.data_now().date()
+        day, age = today.isoformat(), home.data_now() - newest
+        # Another host's runs are in another database; the forecasts are in the one table.
+        issued = home.platform.lake.predictions.read(issued_for=today)
+        rows = issued.select("plant_id", "circuit_id").unique().iter_rows()
+        if live.keys() <= {CircuitKey(plant, circuit) for plant, circuit in rows}:
+            return dg.SkipReason(f"{day} is forecast already")
     except MlopsError as error:
         return dg.SkipReason(str(error))
     filters = dg.RunsFilter(job_name=daily_job.name, tags={"dagster/partition": day})
@@ -124,10 +132,6 @@ def _daily(instance: dg.DagsterInstance, home: Home) -> dg.RunRequest | dg.SkipR
             return dg.SkipReason(f"{day} was started by run {run.run_id}")
     tags = {"mlops/newest_reading": newest.isoformat(), "mlops/age": str(age)}
     return dg.RunRequest(partition_key=day, run_key=day, tags=tags)
-
-
-def _plants(home: Home) -> Sequence[str]:
-    return home.platform.prod.endpoints.plants()
 
 
 # --- sensors --------------------------------------------------------------------------------

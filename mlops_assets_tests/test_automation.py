@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from mlops_assets import automation
 from mlops_assets.assets.home import Home
 from mlops_assets.definitions import defs
+from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.settings import Settings
 from mlops_assets.settings.azure import ROLES
 from mlops_assets.settings.host import NEEDS, starts
@@ -205,3 +208,43 @@ def test_a_host_that_lacks_the_workspace_of_a_stage_leaves_it_to_another(instanc
     assert tick(home, instance) == []
     (request,) = tick(WatchedHome(home.made, roles=["release", "test"]), instance)
     assert request.job_name == "test"
+
+
+class OtherHost(Home):
+    """A host whose Dagster knows no run of today; ``issued`` are the circuits forecast for it."""
+
+    def __init__(self, live, issued):
+        super().__init__()
+        self._live, self._issued = live, issued
+
+    @property
+    def platform(self):
+        rows = {"plant_id": ["P001"] * len(self._issued), "circuit_id": self._issued}
+        text = {"plant_id": pl.String, "circuit_id": pl.String}
+        manifest = SimpleNamespace(
+            live={each: SimpleNamespace(circuit=CircuitKey("P001", each)) for each in self._live}
+        )
+        return SimpleNamespace(
+            lake=SimpleNamespace(
+                readings=SimpleNamespace(newest=self.now),
+                predictions=SimpleNamespace(read=lambda issued_for: pl.DataFrame(rows, text)),
+            ),
+            prod=SimpleNamespace(
+                endpoints=SimpleNamespace(plants=lambda: ["P001"], live=lambda _: manifest)
+            ),
+        )
+
+    def now(self):
+        return datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+
+    data_now = now
+
+
+def test_a_day_that_another_host_has_forecast_is_not_forecast_again(instance):
+    def answer(issued):
+        home = OtherHost(["C001", "C002"], issued)
+        context = dg.build_schedule_context(instance=instance, resources={"home": home})
+        return automation.daily_forecast_schedule(context)
+
+    assert answer(["C001"]).partition_key == "2026-01-01"
+    assert answer(["C002", "C001"]).skip_message == "2026-01-01 is forecast already"
