@@ -69,6 +69,10 @@ class Served:
         """Every job so far: name, workspace, status, log."""
         return list(self._ask("GET", "/control/jobs"))
 
+    def completed(self, number: int, **pull: Any) -> None:
+        """Remember a completed pull request, as `DevOpsService.add` takes it."""
+        self._ask("POST", "/control/pulls", json={"number": number, **pull})
+
     def monitored(self) -> dict[str, list[dict[str, Any]]]:
         """What Azure Monitor took: rows of logs and points of metrics."""
         return dict(self._ask("GET", "/control/monitor"))

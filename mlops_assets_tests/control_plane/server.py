@@ -118,14 +118,21 @@ def add_services(plane: ControlPlane) -> None:
     backend, taken = plane.backend, {"rows": [], "points": []}
     AuthorizationService(plane)
     if backend.devops:
-        DevOpsService(plane, backend.devops)
+        service = DevOpsService(plane, backend.devops)
+
+        def completed(request: Request) -> Answer:
+            known(plane, request)
+            service.add(**request.json)
+            return Answer(200, {})
+
+        plane.route("POST", "/control/pulls", completed, public=True)
     if backend.monitor:
         # With the SDKs of Azure Monitor, which nobody else here waits for.
         from mlops_assets.adapters.azure.monitor import COLUMNS
 
         key = plane.guid(INSIGHTS)
-        service = MonitorService(plane, backend.monitor.rule, COLUMNS, key)
-        taken = {"rows": service.rows, "points": service.points}
+        monitor = MonitorService(plane, backend.monitor.rule, COLUMNS, key)
+        taken = {"rows": monitor.rows, "points": monitor.points}
 
     def told(request: Request) -> Answer:
         known(plane, request)
