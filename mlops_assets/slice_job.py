@@ -5,7 +5,8 @@ URI``; ``--master`` names a cluster, else the session is the one that Spark was 
 What ``--slice`` names is `order_bytes`: which files, under which config, when, and what of them is
 read again. The job settles the slice, appends to the quarantine, merges, and writes what it did
 (`Done`), or the line that says why it could not; whoever ordered it goes on with restatements and
-journal. Every step may be repeated: a slice that was merged is told as it was.
+journal. Every step may be repeated: a slice that was merged is told as it was. What ended it lies
+beside the outcome, as ``OUTCOME.log``, with all its lines: the caller has one.
 
 A URI is ``abfss://CONTAINER@ACCOUNT.dfs.SUFFIX/PATH``, ``file:///PATH``, or a path. ``--engine
 polars`` does without Spark what fits into the memory of one machine.
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.errors import MlopsError
@@ -87,9 +90,23 @@ def main(words: Sequence[str] | None = None, sessions: SparkSessions | None = No
             outcome.write(refused_bytes(str(error)))
             raise
     except MlopsError as error:
+        _keep(given, error)
         sys.stderr.write(f"{error}\n")
         return 1
+    except Exception as error:  # noqa: BLE001 whatever it was, people need its lines
+        _keep(given, error)
+        sys.stderr.write(f"{given.slice}: {type(error).__name__}; see {given.outcome}.log\n")
+        return 1
     return 0
+
+
+def _keep(given: argparse.Namespace, error: Exception) -> None:
+    """Write how it ended beside the outcome, if that can be written at all."""
+    from mlops_assets.stores.slice import open_slice_file
+
+    lines = "".join(traceback.format_exception(error))
+    with suppress(Exception):
+        open_slice_file(f"{given.outcome}.log", given.blob).write(lines.encode())
 
 
 if __name__ == "__main__":

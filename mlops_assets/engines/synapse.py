@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.errors import DataError, EngineError, StaleError
-from mlops_assets.engines.azureml.ordered import LostError, Ordered, Patience, Stop
+from mlops_assets.domain.errors import DataError, EngineError, MlopsError, StaleError
+from mlops_assets.engines.azureml.ordered import (
+    LostError,
+    Ordered,
+    Patience,
+    SlowError,
+    Stop,
+    StuckError,
+)
 from mlops_assets.engines.slice_order import done_of, name_of, order_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +34,10 @@ if TYPE_CHECKING:
     from mlops_assets.ports.remote import Exchange, RemoteSlices
 
 ATTEMPTS = 2
+_SLOW = (
+    "raise timeout_minutes or executors under synapse in the settings (executors have one token a "
+    "stage, which lasts about an hour), then "
+)
 PATIENCE = Patience(first=5.0, longest=30.0, queue=3600.0)
 
 
@@ -112,20 +123,28 @@ class SynapseEngine:
         for attempt in range(first, first + ATTEMPTS):
             try:
                 data = ordered.follow(attempt, self._begin(ordered, attempt), Stop(self._sleep))
+            except StuckError as stuck:
+                # Not spent: a job beside it would merge the same slice.
+                kept = self._keep_log(ordered, attempt)
+                raise EngineError(
+                    f"{stuck}; {kept}; end it in Synapse, then run ingest again, which follows it"
+                ) from stuck
             except LostError as lost:
                 ordered.spend(attempt)
                 kept = self._keep_log(ordered, attempt)
                 if attempt == first + ATTEMPTS - 1 or not lost.again:
+                    advice = _SLOW if isinstance(lost, SlowError) else ""
                     raise EngineError(
-                        f"{lost}; its log is {kept}; run ingest again, which orders it anew"
+                        f"{lost}; {kept}; {advice}run ingest again, which orders it anew"
                     ) from lost
                 continue
-            self._keep_log(ordered, attempt)
             try:
                 return done_of(data, self._exchange.uri(ordered.outcome_folder(attempt))), attempt
             except DataError:
                 ordered.spend(attempt)
                 raise
+            finally:
+                self._keep_log(ordered, attempt)
         raise AssertionError("the last attempt returns or raises")
 
     def _tell(self, ordered: Ordered, order: SliceOrder) -> None:
@@ -149,13 +168,17 @@ class SynapseEngine:
         return begin
 
     def _keep_log(self, ordered: Ordered, attempt: int) -> str:
-        """Keep what the pool says of an attempt, once; returns where."""
+        """Keep what pool and job say of an attempt, once and if that can be; returns a clause."""
         name = f"{ordered.folder}/{attempt}/log"
-        if self._exchange.get(name) is None:
-            known = self._exchange.get(f"{ordered.folder}/{attempt}/job")
-            job = known.decode() if known else f"{ordered.name}-{attempt}"
-            self._exchange.put(name, self._work.log(job).encode())
-        return self._exchange.uri(name)
+        try:
+            if self._exchange.get(name) is None:
+                known = self._exchange.get(f"{ordered.folder}/{attempt}/job")
+                job = known.decode() if known else f"{ordered.name}-{attempt}"
+                own = self._exchange.get(f"{ordered.outcome_folder(attempt)}/outcome.log") or b""
+                self._exchange.put(name, self._work.log(job).encode() + own)
+        except MlopsError as error:
+            return f"its log is not kept ({error})"
+        return f"its log is {self._exchange.uri(name)}"
 
 
 @dataclass(frozen=True, slots=True)

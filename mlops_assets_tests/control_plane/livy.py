@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 AUDIENCE = "https://dev.azuresynapse.net"
 WAITING_SECONDS, STARTING_SECONDS = 60, 150
+# As documented, "by default it is 20 and that is the maximum"; ``total`` counts what was fetched.
+_PAGE = 20
 _REQUIRED = {"name", "file"}
 _KNOWN = _REQUIRED | {
     *("args", "artifactId", "archives", "className", "conf", "driverCores", "driverMemory"),
@@ -52,6 +54,8 @@ class LivyService:
         run: Callable[[dict[str, Any]], tuple[int, str]],
     ) -> None:
         self.batches: list[Batch] = []
+        # The number of the oldest batch that is still known.
+        self.first = 0
         self.run = run
         self._plane, self._settings = plane, settings
         base = r"/livyApi/versions/(?P<api>[^/]+)/sparkPools/(?P<pool>[^/]+)/batches"
@@ -72,17 +76,16 @@ class LivyService:
         cores = {body.get("driverCores"), body.get("executorCores")}
         if cores != {self._settings.node_cores} or int(body.get("numExecutors", 0)) < 1:
             raise bad_request("A job takes whole nodes of the pool and at least one executor.")
-        batch = Batch(len(self.batches), body, self._plane.clock.now())
+        batch = Batch(self.first + len(self.batches), body, self._plane.clock.now())
         self.batches.append(batch)
         return Answer(200, self._told(batch))
 
     def list(self, request: Request, api: str, pool: str) -> Answer:
         self._check(api, pool)
-        first, size = int(request.query["from"]), int(request.query["size"])
-        page = self.batches[first : first + size]
-        total = len(self.batches)
+        first, size = int(request.query.get("from", 0)), int(request.query.get("size", _PAGE))
+        page = self.batches[first : first + min(size, _PAGE)]
         sessions = [self._told(each) for each in page]
-        return Answer(200, {"from": first, "total": total, "sessions": sessions})
+        return Answer(200, {"from": first, "total": len(page), "sessions": sessions})
 
     def get(self, _request: Request, api: str, pool: str, number: str) -> Answer:
         self._check(api, pool)
@@ -99,9 +102,15 @@ class LivyService:
             raise not_found(f"Spark pool {pool} of version {api}")
 
     def _batch(self, number: str) -> Batch:
-        if int(number) >= len(self.batches):
-            raise not_found(f"Batch {number}")
-        return self.batches[int(number)]
+        for batch in self.batches:
+            if batch.number == int(number):
+                return batch
+        raise not_found(f"Batch {number}")
+
+    def forget(self) -> None:
+        """Know no job any more, as a pool does some weeks later."""
+        self.first += len(self.batches)
+        self.batches.clear()
 
     def _told(self, batch: Batch) -> dict[str, Any]:
         state = self._state(batch)

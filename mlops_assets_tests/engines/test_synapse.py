@@ -279,7 +279,7 @@ def test_a_job_that_dies_each_time_is_one_line_and_the_next_slice_orders_anew(po
 def test_a_job_that_takes_too_long_is_cancelled(pool, monkeypatch):
     monkeypatch.setattr(pool.livy, "run", lambda _: (-1, ""))
     slow = replace(pool.lake, engine=pool.engine(timeout=300))
-    with pytest.raises(EngineError, match="ran for more than 300 s and was cancelled"):
+    with pytest.raises(EngineError, match=r"ran for more than 300 s.*timeout_minutes"):
         ingested(slow, CONFIG, FILE)
     assert [batch.state for batch in pool.livy.batches] == ["killed", "killed"]
     base = "/livyApi/versions/2019-11-01-preview/sparkPools/etl/batches"
@@ -331,6 +331,92 @@ def test_a_merge_that_the_table_lost_is_ordered_anew(pool):
         ingested(pool.lake, CONFIG, {})
     assert ingested(pool.lake, CONFIG, {}).rows_inserted == 1
     assert pool.orders() == 2
+
+
+def test_a_job_is_found_among_more_than_one_page_of_them(pool):
+    work = pool.engine()._work
+    for number in range(45):
+        work.submit(f"mlops-{number}", order="o", outcome="u")
+    for number in (0, 19, 20, 44):
+        assert work.look(f"mlops-{number}").status == "waiting"
+    pool.plane.faults.lose_answer("POST", BATCHES)
+    assert work.submit("last", order="o", outcome="u") == "last@45"
+    assert work.look("mlops-45") is None
+    assert pool.orders() == 46
+
+
+def interrupted(pool):
+    """A slice is ordered, and whoever ordered it is killed."""
+
+    def die(_seconds):
+        raise Killed
+
+    with pytest.raises(Killed):
+        ingested(replace(pool.lake, engine=pool.engine(sleep=die)), CONFIG, FILE)
+
+
+def test_a_job_that_the_pool_forgot_is_ordered_anew_under_its_name(pool):
+    interrupted(pool)
+    (name,) = [batch.body["name"] for batch in pool.livy.batches]
+    pool.livy.forget()
+    assert ingested(pool.lake, CONFIG, {}).rows_inserted == 1
+    assert [(each.number, each.body["name"]) for each in pool.livy.batches] == [(1, name)]
+    assert pool.log("/job") == f"{name}@1"
+
+
+def test_a_number_that_a_new_pool_gave_to_another_job_is_not_ours(pool):
+    interrupted(pool)
+    (old,) = pool.livy.batches
+    pool.livy.batches.clear()
+    pool.engine()._work.submit("another's", order="o", outcome="u")
+    pool.livy.batches[0].state = "dead"
+    assert ingested(pool.lake, CONFIG, {}).rows_inserted == 1
+    assert [each.body["name"] for each in pool.livy.batches] == ["another's", old.body["name"]]
+
+
+def test_a_job_that_cannot_be_ended_gets_none_beside_it(pool, monkeypatch):
+    going, begun = [True], pool.livy.run
+    monkeypatch.setattr(pool.livy, "run", lambda body: (-1, "") if going else begun(body))
+    stuck = replace(pool.lake, engine=pool.engine(timeout=300))
+    monkeypatch.setattr(LivyBatches, "cancel", lambda *_: None)
+    for files in (FILE, {}):
+        with pytest.raises(EngineError, match=r"but goes on 30 minutes later.*which follows it$"):
+            ingested(stuck, CONFIG, files)
+    assert pool.orders() == 1
+    going.clear()
+    assert ingested(stuck, CONFIG, {}).rows_inserted == 1
+    assert pool.orders() == 1
+
+
+def test_an_outcome_is_taken_also_while_the_pool_does_not_answer(pool):
+    def die(*_words, **_more):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool.lake.journal, "confirm", die)
+        with pytest.raises(Killed):
+            ingested(pool.lake, CONFIG, FILE)
+    for blob in list(pool.exchange.blobs.list()):
+        if blob.name.endswith("/log"):
+            pool.exchange.remove(blob.name)
+    pool.plane.faults.fail("*", r"/livyApi/.*", times=99)
+    assert ingested(pool.lake, CONFIG, {}).rows_inserted == 1
+    assert pool.orders() == 1
+
+
+def test_the_traceback_of_a_job_is_kept_and_not_told(pool, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a defect\nof two lines")
+
+    monkeypatch.setattr("mlops_assets.slice_job.run", broken)
+    with pytest.raises(EngineError, match=r"failed without an outcome; its log is abfss://") as e:
+        ingested(pool.lake, CONFIG, FILE)
+    assert "Traceback" not in str(e.value)
+    assert "\n" not in str(e.value)
+    kept = pool.log()
+    assert "Traceback (most recent call last)" in kept
+    assert "in broken" in kept
+    assert "ZeroDivisionError: a defect\nof two lines" in kept
 
 
 def emptied(pool):

@@ -44,7 +44,8 @@ from mlops_assets.slice_job import main
 
 sys.exit(main())
 """
-_PAGE = 100
+# The most that the service gives at once; what it calls ``total`` is of the page alone.
+_PAGE = 20
 _TRIES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
 _NOT_FOUND, _THROTTLED, _BROKEN = 404, 429, 500
@@ -116,7 +117,7 @@ class LivyBatches:
         """Order one slice; a name that was ordered before is left as it is.
 
         Returns:
-            The number that the pool gave it.
+            Our name and the number that the pool gave it: a pool that is made anew counts anew.
 
         Raises:
             EngineError: the pool does not take it.
@@ -137,18 +138,19 @@ class LivyBatches:
         pause = _FIRST_PAUSE
         for last in (*[False] * (_TRIES - 1), True):
             try:
-                return str(self._sent(request, "take a job", retry_total=0)["id"])
+                taken = self._sent(request, "take a job", retry_total=0)
+                return f"{name}@{taken['id']}"
             except EngineError as error:
                 if last or not _passing(error.__cause__):
                     raise
                 self._sleep(_asked_for(error.__cause__) or pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             if (found := self._find(name)) is not None:
-                return str(found["id"])
+                return f"{name}@{found['id']}"
         raise AssertionError("the last try returns or raises")
 
     def look(self, name: str) -> RemoteState | None:
-        """How far a job is, by its number or by our name; None when none was ever ordered."""
+        """How far a job is, by what `submit` returned or by our name; None when none is known."""
         found = self._get(name)
         if found is None:
             return None
@@ -172,10 +174,12 @@ class LivyBatches:
         return "\n".join([*told, *map(str, found.get("log") or [])]) + "\n"
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        if not name.isdecimal():
-            return self._find(name)
-        request = HttpRequest("GET", f"{self._batches}/{name}?detailed=true")
-        return self._sent(request, "tell of a job") or None
+        ours, _, number = name.partition("@")
+        if not number:
+            return self._find(ours)
+        request = HttpRequest("GET", f"{self._batches}/{number}?detailed=true")
+        found = self._sent(request, "tell of a job")
+        return found if found.get("name") == ours else None
 
     def _find(self, name: str) -> dict[str, Any] | None:
         """The newest job of a name."""
@@ -183,14 +187,16 @@ class LivyBatches:
         return max(named, key=lambda each: int(each["id"]), default=None)
 
     def _list(self) -> Iterator[dict[str, Any]]:
-        seen, total = 0, 1
-        while seen < total:
-            address = f"{self._batches}?from={seen}&size={_PAGE}&detailed=true"
-            page = self._sent(HttpRequest("GET", address), "tell its jobs")
-            sessions = page.get("sessions") or []
-            yield from sessions
-            seen += len(sessions)
-            total = int(page.get("total") or 0) if sessions else 0
+        first, seen = 0, set[int]()
+        while True:
+            address = f"{self._batches}?from={first}&size={_PAGE}&detailed=true"
+            page = self._sent(HttpRequest("GET", address), "tell its jobs").get("sessions") or []
+            new = [each for each in page if int(each["id"]) not in seen]
+            if not new:
+                return
+            yield from new
+            seen |= {int(each["id"]) for each in new}
+            first += len(page)
 
     def _sent(self, request: HttpRequest, what: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return what the pool answers; nothing where it knows no such job."""

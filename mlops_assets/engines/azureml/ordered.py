@@ -97,6 +97,10 @@ class StuckError(LostError):
     again = False
 
 
+class SlowError(LostError):
+    """It ran for too long, and was cancelled."""
+
+
 class PastError(LostError):
     """It had ended so before anybody asked now, and what it left was removed or never there."""
 
@@ -118,7 +122,7 @@ def watch(
         stop: ends the wait, and with it the work.
 
     Raises:
-        LostError: it took too long; it was cancelled, and is over.
+        SlowError: it took too long; it was cancelled, and is over.
         NoMachineError: it waited too long; it was cancelled, and is over.
         StuckError: it took too long; it was cancelled, and goes on.
         StoppedError: nobody listens any more; it was cancelled.
@@ -138,7 +142,7 @@ def watch(
         if ran >= seconds:
             why = f"{name} ran for more than {seconds:g} s and was cancelled"
             _cancel(work, name, patience, stop, why)
-            raise LostError(why)
+            raise SlowError(why)
         if queued >= patience.queue:
             hours = patience.queue / 3600
             why = f"{name} waited {hours:g} hours for a machine and was cancelled"
@@ -302,18 +306,24 @@ class Ordered:
         Raises:
             PastError: there is an outcome that no job has left.
         """
-        job, name = f"{self._at(attempt)}/job", f"{self.name}-{attempt}"
+        job, ours = f"{self._at(attempt)}/job", f"{self.name}-{attempt}"
         with self.exchange.lock(f"{self.folder}/lock"):
-            if not self.remembers and (known := self.exchange.get(job)):
-                name = known.decode()
+            known = None if self.remembers else self.exchange.get(job)
+            name = ours if known is None else known.decode()
             state = self.work.look(name)
+            if state is None and name != ours:
+                # What it was called is forgotten; it may still be found by our name.
+                name, state = ours, self.work.look(ours)
             if state is None:
                 if self.remembers and self.outcome(attempt) is not None:
                     raise PastError(f"{name} is no job, but an outcome lies there")
-                other = begin(name)
-                if other is not None and other != name:
+                other = begin(ours)
+                if other is not None and other != ours:
                     name = other
                     if not self.remembers:
+                        # Whoever is killed between the two finds the job by our name.
+                        if known is not None:
+                            self.exchange.remove(job)
                         self.exchange.put(job, name.encode())
         return name, state is not None and state.over
 
