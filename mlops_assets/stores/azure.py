@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 GIGABYTE = 1 << 30
 # Users of Azure DevOps; the first of this host's asks.
-_ASK_REVIEWS: tuple[Role, ...] = ("release", "dev", "review", "prod")
+_ASK_REVIEWS: tuple[Role, ...] = ("release", "review", "dev")
 
 
 class AzureStores:
