@@ -7,6 +7,7 @@ says in a line who may do the rest.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from mlops_assets.assets import retention
+from mlops_assets.assets.home import Home
 from mlops_assets.cli import main
+from mlops_assets.settings import Settings
 from mlops_assets.settings.azure import ROLES
 from mlops_assets_tests.fakes.role_guard import guarded
 
@@ -45,13 +49,14 @@ class Company:
         self.settings = folder / "settings.yml"
         self.settings.write_text(yaml.safe_dump(settings))
 
+    def environ(self, roles):
+        """What tells a process that it runs on a host of these roles."""
+        told = {"MLOPS_SETTINGS": str(self.settings), "MLOPS_ROLE": roles}
+        return {**self.account.environ, **told}
+
     def mlops(self, roles, *words, expect=0):
         """Run a command on a host of these roles; returns its document."""
-        environ = {
-            **self.account.environ,
-            "MLOPS_SETTINGS": str(self.settings),
-            "MLOPS_ROLE": roles,
-        }
+        environ = self.environ(roles)
         with self.guard.only(roles.split(",")):
             done = CliRunner(env=environ).invoke(main, ["--home", str(self.home), "--json", *words])
         assert done.exit_code == expect, (roles, words, done.output)
@@ -114,3 +119,19 @@ def test_each_role_verifies_what_it_may_read(company):
         if role not in whole:
             assert f"cannot be read by this host, which is {role}" in found["not_asked"]
             assert "on a host that is dev or release or prod or review" in found["not_asked"]
+
+
+@pytest.mark.parametrize(
+    ("role", "tables"),
+    [("etl", {"readings", "quarantine", "restatements"}), ("dev", set()), ("test", set())],
+)
+def test_a_host_keeps_the_house_as_far_as_it_may_write(company, role, tables, monkeypatch):
+    company.mlops("etl", "ingest")
+    for name, value in company.environ(role).items():
+        monkeypatch.setenv(name, value)
+    home = Home(Settings.find(company.home, None, os.environ, company.home))
+    with company.guard.only([role]):
+        assert set(home.platform.lake.upkeep) == tables
+        done = retention.upkeep_job.execute_in_process(resources={"home": home})
+    assert done.success
+    assert company.guard.refused == []
