@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from mlops_assets.settings.azure import AzureBackend, Container, Role
 
 # A block of an append blob, and how many it takes before a new one is begun; Azure's own limit is
-# 50,000.
+# 50,000. One of fewer bytes than the SDK asks for at once is read whole in one request.
 MAXIMUM_BLOCK_BYTES = 4 * 2**20
 MAXIMUM_BLOCKS = 40_000
+MAXIMUM_LOG_BYTES = 24 * 2**20
 _MARK = "mlops_write"
 # Accounts with a hierarchical namespace list folders among their blobs, marked so.
 _FOLDER = "hdi_isfolder"
@@ -80,9 +81,8 @@ class Blobs:
 
     def inside(self, prefix: str) -> Blobs:
         """Return the blobs of a folder in here."""
-        return Blobs(
-            self._container, f"{self._prefix}{prefix}", sleep=self._sleep, check=self._check
-        )
+        path = f"{self._prefix}{prefix}"
+        return Blobs(self._container, path, sleep=self._sleep, check=self._check)
 
     def require(self, right: Right, name: str = "") -> None:
         """Refuse what no role of this host may do here.
@@ -111,8 +111,8 @@ class Blobs:
         found = self.get_with_etag(name)
         return None if found is None else found[0]
 
-    def get_with_etag(self, name: str) -> tuple[bytes, str] | None:
-        """Bytes and ETag of a blob, None when there is none."""
+    def get_with_etag(self, name: str, *, again: int = 4) -> tuple[bytes, str] | None:
+        """Bytes and ETag of a blob, None when there is none; read ``again`` while it changes."""
         with self._asking(name, "read"):
             try:
                 download = self._client(name).download_blob()
@@ -120,6 +120,10 @@ class Blobs:
             except ResourceNotFoundError as error:
                 self._require_container(error)
                 return None
+            except ResourceModifiedError:
+                if not again:
+                    raise
+        return self.get_with_etag(name, again=again - 1)
 
     def find(self, name: str) -> Blob | None:
         """Size, ETag and time of a blob, None when there is none."""
@@ -156,8 +160,7 @@ class Blobs:
         """
         mark = _new_mark()
         with self._writing(name):
-            unless = _unless_changed(etag)
-            client = self._client(name)
+            client, unless = self._client(name), _unless_changed(etag)
             try:
                 answer = client.upload_blob(data, overwrite=True, metadata=mark, **unless)
                 return _etag(answer["etag"])
@@ -203,6 +206,11 @@ class Blobs:
                     f"{self.where(name)}: has {found.size} bytes, not {at}: somebody else wrote "
                     "first; read it again and repeat"
                 ) from error
+
+    def blocks(self, name: str) -> int:
+        """How many blocks an append blob has."""
+        with self._asking(name, "read"):
+            return int(self._client(name).get_blob_properties().append_blob_committed_block_count)
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """Every blob whose name starts so, sorted by name."""

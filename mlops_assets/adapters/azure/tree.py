@@ -139,7 +139,7 @@ class BlobTree:
                 "it again and repeat"
             )
         last = parts[-1] if parts else None
-        if last is None or self._part(last).count(b"\n") >= limits.MAXIMUM_BLOCKS:
+        if last is None or self._is_full(last):
             self._blobs.append(f"{name}/{len(parts):08d}", line, 0)
         else:
             self._blobs.append(last.name, line, last.size)
@@ -246,6 +246,15 @@ class BlobTree:
     def _parts(self, name: str) -> list[Blob]:
         """The append blobs of a log, in order."""
         return list(self._blobs.list(f"{name}/"))
+
+    def _is_full(self, part: Blob) -> bool:
+        """Whether a log goes on in another blob; one that is small is not asked."""
+        if part.size >= limits.MAXIMUM_LOG_BYTES:
+            return True
+        return (
+            part.size >= limits.MAXIMUM_BLOCKS
+            and self._blobs.blocks(part.name) >= limits.MAXIMUM_BLOCKS
+        )
 
     def _part(self, part: Blob) -> bytes:
         known = self._known.get(part.name)

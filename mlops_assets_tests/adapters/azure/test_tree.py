@@ -109,6 +109,43 @@ def test_a_log_goes_on_in_another_blob_before_azure_takes_no_more_blocks(place, 
         place.tree.append("log.jsonl", b"8\n", at=14)
 
 
+def test_a_log_goes_on_in_another_blob_before_one_is_too_long_for_one_request(place, monkeypatch):
+    monkeypatch.setattr(limits, "MAXIMUM_LOG_BYTES", 5)
+    for number in range(4):
+        place.tree.append("log", b"%d\n" % number, at=2 * number)
+    assert [blob.size for blob in place.blobs.list("log/")] == [6, 2]
+    assert place.tree.read_log("log") == b"0\n1\n2\n3\n"
+
+
+def test_a_line_is_added_without_reading_the_log(place, monkeypatch):
+    monkeypatch.setattr(limits, "MAXIMUM_BLOCKS", 3)
+    for number in range(2):
+        place.tree.append("log", b"%d\n" % number, at=2 * number)
+    asked = FaultyTransport(methods=())
+    shared = place.shared.blobs("dev", place.blobs.path(), transport=asked)
+    BlobTree(shared, "home").append("log", b"2\n", at=4)
+    assert asked.sent == ["GET", "HEAD", "PUT"]
+
+
+def test_a_log_that_grows_while_it_is_read_in_parts_is_read_again(place):
+    place.tree.append("log", b"0\n1\n", at=0)
+
+    class Growing(FaultyTransport):
+        def send(self, request, **settings):
+            if request.method == "GET" and "comp=list" not in request.url:
+                self.count += 1
+                if self.count == 2:
+                    place.tree.append("log", b"2\n", at=4)
+            return super().send(request, **settings)
+
+    asked = Growing(methods=())
+    slow = place.shared.blobs(
+        "dev", place.blobs.path(), transport=asked, max_single_get_size=2, max_chunk_get_size=2
+    )
+    assert slow.get("log/00000000") == b"0\n1\n2\n"
+    assert asked.count > 3
+
+
 def test_a_log_that_did_not_change_is_not_read_again(place):
     place.tree.append("log", b"1\n", at=0)
     asked = FaultyTransport()
