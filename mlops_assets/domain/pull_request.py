@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # By which the comment is found again, so that each push replaces what the last one said.
 MARKER = "<!-- mlops plan -->"
-# A comment holds 150,000 characters; a change of the whole fleet is told in part.
+# A comment holds 150,000 characters with the marker, as UTF-16 counts them; a change of the whole
+# fleet is told in part.
+_LONGEST = 149_000
 _ROWS = 200
 _CELL = 300
 
@@ -31,7 +33,17 @@ def comment_text(plan: bytes, train: bytes | None) -> str:
     parts = ["### What this change asks for", *_plan(_document(plan, "plan"))]
     if train is not None:
         parts += ["", "### What training it gives", *_train(_document(train, "train"))]
-    return "\n".join(parts) + "\n"
+    return "".join(f"{line}\n" for line in _within(parts))
+
+
+def _within(lines: Sequence[str]) -> Sequence[str]:
+    """Return as many lines as a comment holds."""
+    left = _LONGEST
+    for place, line in enumerate(lines):
+        left -= len(line.encode("utf-16-le")) // 2 + 1
+        if left < 0:
+            return [*lines[:place], "", f"and {len(lines) - place} lines more"]
+    return lines
 
 
 def _plan(document: Any) -> list[str]:  # noqa: ANN401 any JSON value
@@ -53,13 +65,18 @@ def _train(document: Any) -> list[str]:  # noqa: ANN401 any JSON value
         [key, *(_share(values.get(name)) for name in ("wape", "floor", "incumbent"))]
         for key, values in sorted(metrics.items())
     )
-    failed = (f"- {_cell(key)}: {_cell(why)}" for key, why in sorted(document["failed"].items()))
+    failed = _listed([f"{key}: {why}" for key, why in sorted(document["failed"].items())])
     heads = ("circuit", "WAPE", "seasonal naive", "live model")
     return [told, *_table(heads, rows, len(metrics)), *failed]
 
 
 def _refused(error: object) -> list[str]:
-    return [f"- {_cell(line)}" for line in str(error).splitlines()[:_ROWS]]
+    return _listed(str(error).splitlines())
+
+
+def _listed(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _ROWS} more"] if len(lines) > _ROWS else []
+    return [*(f"- {_cell(line)}" for line in lines[:_ROWS]), *more]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], count: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mlops_assets_tests.control_plane.wire import Answer, bad_request, not_found
+from mlops_assets_tests.control_plane.wire import Answer, RefusalError, bad_request, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 VERSION = "7.1"
+_LONGEST = 150_000
 _REPOSITORY = "44444444-4444-4444-4444-444444444444"
 # Types of branch policies, the same in every organization.
 _BUILD = "0609b952-1397-4640-95ec-e00a01b2c241"
@@ -41,10 +42,14 @@ class DevOpsService:
             "resetOnSourcePush": True,
             "blockLastPusherVote": True,
         }
+        # Whoever asks, as the service knows them.
+        self.who = "55555555-5555-4555-8555-555555555555"
         # Policies beside it, each with the paths that it is about.
         self.others: list[dict[str, Any]] = []
         one = base + r"/pull[Rr]equests/(?P<number>\d+)"
         policies = base.partition("/repositories/")[0] + "/policy/configurations"
+        about = f"/{settings.organization}/_apis/connectionData"
+        plane.route("GET", about, self.about, f"{VERSION}-preview")
         plane.route("GET", base, self.repository, VERSION)
         plane.route("GET", policies, self.policies, VERSION)
         plane.route("POST", base + "/pullrequestquery", self.query, VERSION)
@@ -93,6 +98,9 @@ class DevOpsService:
             {"commitId": commit, "author": {"email": author}, "committer": {"email": committer}}
             for commit, author, committer in commits
         ]
+
+    def about(self, request: Request) -> Answer:
+        return Answer(200, {"authenticatedUser": {"id": self.who, "isActive": True}})
 
     def repository(self, request: Request) -> Answer:
         return Answer(200, {"id": _REPOSITORY, "defaultBranch": "refs/heads/main"})
@@ -150,7 +158,12 @@ class DevOpsService:
         if not said.get("comments") or said.get("status") not in {"active", "closed"}:
             raise bad_request("A thread begins with a comment and has a status.")
         threads = self.threads.setdefault(int(number), [])
-        comments = [{"id": at + 1, **one} for at, one in enumerate(said["comments"])]
+        comments = [
+            {"id": at + 1, "author": {"id": self.who}, **one}
+            for at, one in enumerate(said["comments"])
+        ]
+        if any(len(one["content"].encode("utf-16-le")) > 2 * _LONGEST for one in comments):
+            raise bad_request("A comment has at most 150000 characters.")
         threads.append({"id": len(threads) + 1, "status": said["status"], "comments": comments})
         return Answer(200, threads[-1])
 
@@ -158,6 +171,10 @@ class DevOpsService:
         for one in self.threads.get(int(number), []):
             for each in one["comments"]:
                 if (one["id"], each["id"]) == (int(thread), int(comment)):
+                    if each.get("author") != {"id": self.who}:
+                        raise RefusalError(
+                            403, "Forbidden", "Comments are changed by their author."
+                        )
                     each["content"] = request.json["content"]
                     return Answer(200, each)
         raise not_found(f"Comment {comment}")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.domain.errors import DataError
-from mlops_assets.domain.pull_request import comment_text
+from mlops_assets.domain.pull_request import MARKER, comment_text
 
 pytestmark = pytest.mark.azure
 
@@ -66,6 +66,27 @@ def test_a_change_of_the_whole_fleet_is_told_in_part():
     text = told(plan)
     assert text.splitlines()[-1] == "and 1800 more"
     assert len(text) < 150_000
+
+
+@pytest.mark.parametrize("many", ["failed", "error"])
+def test_of_many_lines_the_first_are_told_and_how_many_there_are(many):
+    lines = {f"P/{n:04}": "no reading" for n in range(500)}
+    text = (
+        told([], {**TRAINED, "failed": lines})
+        if many == "failed"
+        else told({"error": "\n".join(lines)})
+    )
+    assert text.count("\n- P/") == 200
+    assert text.splitlines()[-1] == "and 300 more"
+
+
+@pytest.mark.parametrize("letter", ["{", "x", "\N{SNOWMAN}", "\N{PILE OF POO}"])
+def test_no_texts_are_too_long_for_a_comment(letter):
+    said = letter * 400
+    plan = [{"circuit": said, "action": said, "reason": said} for _ in range(2000)]
+    text = MARKER + "\n" + told(plan, {**TRAINED, "failed": {f"P/{n}": said for n in range(999)}})
+    assert 100_000 < len(text.encode("utf-16-le")) / 2 < 150_000
+    assert text.splitlines()[-1].endswith(" lines more")
 
 
 @given(st.text(max_size=400))

@@ -413,6 +413,32 @@ def test_a_comment_is_made_once_and_replaced_by_the_next(project, pulls, service
         pulls.comment(2, "<!-- plan -->", "x")
 
 
+def test_a_comment_of_somebody_else_that_says_our_marker_is_neither_changed_nor_believed(
+    project, pulls, service
+):
+    project.merged(("1\n", ANN))
+    theirs = {"id": 1, "author": {"id": "mallory"}, "content": "<!-- plan -->\nfirst"}
+    service.threads[1] = [{"id": 1, "status": "active", "comments": [theirs]}]
+    assert pulls.comment(1, "<!-- plan -->", "first")
+    assert pulls.comment(1, "<!-- plan -->", "second")
+    assert theirs["content"] == "<!-- plan -->\nfirst"
+    assert [each["comments"][0]["content"] for each in service.threads[1]] == [
+        "<!-- plan -->\nfirst",
+        "<!-- plan -->\nsecond",
+    ]
+
+
+def test_a_comment_that_may_not_be_changed_is_made_anew(project, pulls, service, plane):
+    project.merged(("1\n", ANN))
+    assert pulls.comment(1, "<!-- plan -->", "first")
+    plane.faults.fail("PATCH", r".*/comments/\d+", times=1, status=403)
+    assert pulls.comment(1, "<!-- plan -->", "second")
+    assert [each["comments"][0]["content"] for each in service.threads[1]] == [
+        "<!-- plan -->\nfirst",
+        "<!-- plan -->\nsecond",
+    ]
+
+
 @pytest.fixture
 def anchoring(project, storage_account):
     return AzureConfigRepository(
