@@ -67,13 +67,16 @@ class TreeIngestJournal:
 
     def catalogue(self) -> Catalogue | None:
         """What confirmed slices were read with; None where that was never said."""
-        data = self._tree.read(_CATALOGUE)
+        return self._catalogue(self._tree.read(_CATALOGUE))
+
+    def _catalogue(self, data: bytes | None) -> Catalogue | None:
         return None if data is None else _catalogue_of(_parsed(data, self._tree.where(_CATALOGUE)))
 
     def know(self, catalogue: Catalogue) -> None:
         """Say what confirmed slices were read with; writing the same again changes nothing."""
-        if catalogue != self.catalogue():
-            self._tree.write_atomic(_CATALOGUE, _text(_catalogue_document(catalogue)))
+        before = self._tree.read(_CATALOGUE)
+        if catalogue != self._catalogue(before):
+            self._tree.swap(_CATALOGUE, before, _text(_catalogue_document(catalogue)))
 
     def intend(
         self,

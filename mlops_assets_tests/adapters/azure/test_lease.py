@@ -16,6 +16,7 @@ from mlops_assets.adapters.azure.blobs import open_blobs
 from mlops_assets.adapters.azure.tree import BlobTree
 from mlops_assets.adapters.tree import journal as journals
 from mlops_assets.adapters.tree.journal import TreeIngestJournal
+from mlops_assets.domain.addition import Catalogue
 from mlops_assets.domain.errors import StaleError
 from mlops_assets.domain.readings import RawFile
 from mlops_assets.settings.azure import Cloud
@@ -238,6 +239,23 @@ def test_a_journal_that_lost_its_lock_takes_no_slice_back(azurite, work, monkeyp
     with pytest.raises(StaleError, match=r"slices\.json: somebody else changed it first"):
         work(slow)
     assert TreeIngestJournal(BlobTree(blobs, "home")).confirmed() == frozenset(files.values())
+
+
+def test_a_journal_that_lost_its_lock_forgets_nothing_that_slices_were_read_with(azurite):
+    blobs = azurite.blobs()
+    tree = BlobTree(blobs, "home")
+    slow, other = TreeIngestJournal(tree), TreeIngestJournal(BlobTree(blobs, "home"))
+    older, newer = (Catalogue(features=frozenset(names)) for names in ("a", "ab"))
+    swap = tree.swap
+
+    def late(*words):
+        other.know(newer)
+        swap(*words)
+
+    tree.swap = late
+    with pytest.raises(StaleError, match=r"catalogue\.json: somebody else changed it first"):
+        slow.know(older)
+    assert other.catalogue() == newer
 
 
 def opened(account, proxy):
