@@ -236,7 +236,10 @@ def _deployments(
         entries, serving = now, _serving(platform)
         known = lifecycle.fold(entries, None)
     yield from serving.problems
-    yield from platform.prod.endpoints.differences()
+    try:
+        yield from platform.prod.endpoints.differences()
+    except AbsentRoleError as error:
+        yield error
     history = History(entries)
     begun = {
         circuit: view.release

@@ -319,3 +319,13 @@ def test_where_nothing_is_deployed_from_the_ledger_is_still_verified(home):
     found = verify(home.platform, now=home.now)
     assert found["ok"]
     assert found["not_asked"].endswith("by this host, which is etl")
+
+
+def test_who_may_not_ask_what_is_served_still_verifies_what_is_recorded(home):
+    def absent():
+        raise AbsentRoleError("this needs the identity of prod, and this host is dev")
+
+    home.platform.prod.endpoints.differences = absent
+    assert verify(home.platform, now=home.now)["not_asked"].endswith("and this host is dev")
+    home.registry.models.files = lambda record: (_ for _ in ()).throw(DataError("bytes are gone"))
+    assert "bytes are gone" in problems(home)

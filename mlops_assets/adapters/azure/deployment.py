@@ -26,7 +26,7 @@ from mlops_assets.adapters.azure.code import code_digest
 from mlops_assets.adapters.azure.lease import check_from_elsewhere
 from mlops_assets.adapters.azure.names import endpoint_name
 from mlops_assets.adapters.azure.serving import Serving, ours, told
-from mlops_assets.domain.errors import MlopsError, RefusedError
+from mlops_assets.domain.errors import AbsentRoleError, MlopsError, RefusedError
 from mlops_assets.domain.quota import Shares, judge_quota
 
 if TYPE_CHECKING:
@@ -350,6 +350,8 @@ class AzureEndpoints:
         try:
             live = self.stored.live(plant_id)
             tags, found = self.azure.tags(endpoint), self.azure.deployments(endpoint)
+        except AbsentRoleError:
+            raise  # Another host can ask.
         except MlopsError as error:
             yield f"{plant_id}: what Azure serves cannot be asked: {error}"
             return
