@@ -66,8 +66,9 @@ class ModelRegistry(RegisteredModels, Protocol):
         """Store under ``record.version``; the same model again returns what is there.
 
         StaleError when that version is another model, ForeignError when something beside the
-        registry gives it to another thing: it is stored then, and named nowhere. ``proof`` says how the model was chosen: it
-        is kept and checked beside the model's files, and is no part of its digest.
+        registry gives it to another thing: it is stored then, and named nowhere. ``proof``
+        says how the model was chosen: it is kept and checked beside the model's files, and is
+        no part of its digest.
         """
 
     def publish(self, records: Sequence[ModelRecord]) -> Iterator[CircuitKey]:

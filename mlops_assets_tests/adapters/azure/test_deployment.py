@@ -6,8 +6,6 @@ import pytest
 
 from mlops_assets.adapters.azure import place
 from mlops_assets.domain.arithmetic import NODE
-from mlops_assets.adapters.azure import place
-from mlops_assets.domain.arithmetic import NODE
 from mlops_assets.domain.errors import EngineError, RefusedError
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.domain.quota import Quota
