@@ -11,7 +11,13 @@ from datetime import timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_assets.domain.evaluation import Backtest, earlier_widths, metrics, paired_bound, skill
+from mlops_assets.domain.conformal import earlier_widths
+from mlops_assets.domain.evaluation import (
+    Backtest,
+    metrics,
+    paired_bound,
+    skill,
+)
 from mlops_assets.domain.evidence import on_one_axis
 from mlops_assets.domain.page import whole
 from mlops_assets.domain.plot import Line, chart

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_assets.domain.evaluation import conformal_widths
+from mlops_assets.domain.conformal import conformal_widths
 from mlops_assets.domain.model import ForecastValues
 from mlops_assets.forecasters.window import Window
 

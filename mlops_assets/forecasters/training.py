@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_assets.domain.conformal import (
+    Widths,
+    earlier_widths,
+    newest_widths,
+)
 from mlops_assets.domain.errors import ModelError
 from mlops_assets.domain.evaluation import (
     Backtest,
     Metrics,
-    Widths,
-    earlier_widths,
     metrics,
-    newest_widths,
     seasonal_scale,
 )
 from mlops_assets.domain.feature import measured

@@ -11,8 +11,11 @@ import pytest
 
 from mlops_assets.catalog import load
 from mlops_assets.domain.circuit import spec_digest
+from mlops_assets.domain.conformal import earlier_widths
 from mlops_assets.domain.errors import ConfigError, DataError, ModelError
-from mlops_assets.domain.evaluation import earlier_widths, metrics
+from mlops_assets.domain.evaluation import (
+    metrics,
+)
 from mlops_assets.domain.identifiers import CircuitKey
 from mlops_assets.flows.trial import proposed, trial
 from mlops_assets.forecasters.catalogue import ALGORITHMS

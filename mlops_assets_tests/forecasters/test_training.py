@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from mlops_assets.domain.conformal import newest_widths
 from mlops_assets.domain.errors import ModelError
-from mlops_assets.domain.evaluation import newest_widths
 from mlops_assets.forecasters import seasonal_naive, training
 from mlops_assets.forecasters.catalogue import ALGORITHMS
 from mlops_assets.forecasters.serialization import load
