@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,7 @@ class House:
 
     settings: Settings
     gate: Path
+    runs: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def models(self):
@@ -72,7 +73,9 @@ class House:
         keys = [str(key) for key in self.circuits() if key.plant_id == plant]
         words = ["--select", "training_data,model", "--partition-range", f"{keys[0]}...{keys[-1]}"]
         module = ["-m", "mlops_assets.definitions"]
-        return self.start(cores, "dagster", "asset", "materialize", *module, *words)
+        run = self.start(cores, "dagster", "asset", "materialize", *module, *words)
+        self.runs.append(run)
+        return run
 
     def command(self, cores, plant):
         """Start a command line that trains a plant."""
@@ -101,6 +104,9 @@ class House:
             assert len(holding) <= limit
             if so(holding, waiting):
                 return holding
+            # One that broke never trains: what it said is the reason, not that nobody waits.
+            for run in self.runs:
+                assert not run.poll(), said(run)
             assert time.monotonic() < end, (holding, waiting)
             time.sleep(0.01)
 

@@ -44,6 +44,7 @@ SAID_SHORTER = (
     (r"//subscriptions/[\w-]+/resource[Gg]roups/[\w-]+/workspaces", "//WORKSPACES"),
     (r"/subscriptions/[\w-]+/providers/[\w.]+", ""),
     (r"https?://127\.0\.0\.1:\d+/mlops\d+|https://mlops\d+\.blob\.[\w.]+", "ACCOUNT"),
+    (r"\bmlops\d{3}\b", "ACCOUNT"),
     (r"mlops-assets-[0-9a-f]{16}", "mlops-assets-DIGEST"),
     (r"/code/[0-9a-f]{16}", "/code/DIGEST"),
     (r"hash=[0-9a-f]{64}", "hash=DIGEST"),
