@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 LET_GO = "FITS_LET_GO_IN"
 
 
-def let_go(folder: Path, process: int) -> None:
-    """End the fit of a process."""
-    (folder / str(process)).touch()
+def begun(folder: Path) -> set[str]:
+    """Return the fits that began, by circuit; those that ended are among them."""
+    return {path.stem for path in folder.glob("*.begun")}
+
+
+def let_go(folder: Path, fit: str) -> None:
+    """End a fit."""
+    (folder / f"{fit}.ended").touch()
 
 
 def held_fit(job: FitJob) -> FitResult:
     """Last until `let_go`; the model is worse than its floor, so that nobody goes on with it."""
-    mine = Path(os.environ[LET_GO]) / str(os.getpid())
-    while not mine.exists():
+    folder, name = Path(os.environ[LET_GO]), str(job.circuit).replace("/", "-")
+    (folder / f"{name}.begun").touch()
+    while not (folder / f"{name}.ended").exists():
         time.sleep(0.01)
-    mine.unlink()
     result = cheap_fit(job)
     return replace(result, metrics=replace(result.metrics, wape=2 * result.floor.wape))
 
