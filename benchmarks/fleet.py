@@ -254,9 +254,41 @@ def serve(settings: Settings) -> None:
     entries.sort(key=lambda entry: entry.circuit)
     manifest = Manifest(entries=tuple(entries), attempt=1, four_eyes="required")
     deploy(platform.prod, platform.registry, manifest)
-    replaced = {str(entry.circuit): None for entry in entries}
-    data = {"release": manifest.release, "circuits": replaced, "retired": []}
-    platform.ledger.append("deployed", "platform", data, platform.clock.now())
+    _decide(platform, manifest)
+
+
+def _decide(platform: Platform, manifest: Manifest) -> None:
+    """Write the course of a release into the ledger, whose state is what the daily batch asks."""
+    from mlops_assets.domain.canonical import moment_text
+
+    now, ledger, release = platform.clock.now(), platform.ledger, manifest.release
+    circuits = {str(entry.circuit): None for entry in manifest.entries}
+    ledger.put("releases", f"{release}.json", manifest.to_bytes())
+    course: list[tuple[str, dict[str, Any]]] = [
+        (
+            "released",
+            {
+                "digest": manifest.digest,
+                "circuits": list(circuits),
+                "attempt": manifest.attempt,
+                "config_commit": platform.config.head(),
+                "copied_approval": {"release": release},
+            },
+        ),
+        ("tested", {}),
+        (
+            "requested",
+            {
+                "stage": "production",
+                "nonce": "0" * 32,
+                "expires_at": moment_text(now + timedelta(hours=24)),
+            },
+        ),
+        ("consumed", {"nonce": "0" * 32, "statements": []}),
+        ("deployed", {"circuits": circuits, "retired": []}),
+    ]
+    for event, data in course:
+        ledger.append(event, "platform", {"release": release, **data}, now)
 
 
 def _jobs(platform: Platform, config: Config) -> Iterator[list[FitJob]]:
