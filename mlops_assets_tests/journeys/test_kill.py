@@ -15,7 +15,7 @@ from mlops_assets_tests.journeys.command import mlops, mlops_process
 from mlops_assets_tests.journeys.product_state import product_state
 
 SEED = 20240628
-KILLS = int(os.environ.get("MLOPS_KILLS", "3"))
+KILLS = int(os.environ.get("MLOPS_KILLS", "2"))
 DEMO = ("demo", "--circuits", "2", "--effort", "fast")
 
 
