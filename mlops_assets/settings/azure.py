@@ -119,6 +119,22 @@ class AzureBackend:
     plays: tuple[Role, ...] | None = None
     kind: Literal["azure"] = "azure"
 
+    @classmethod
+    def of_storage(
+        cls, account: str, cloud: Cloud, identities: Mapping[Role, str] | None = None
+    ) -> AzureBackend:
+        """Return what a job knows: an account, no resource manager to ask and none of its names."""
+        return cls(
+            subscription="",
+            resource_group="",
+            location="",
+            storage_account=account,
+            registry="",
+            workspaces={},
+            identities=identities or {},
+            cloud=cloud,
+        )
+
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles of this host."""

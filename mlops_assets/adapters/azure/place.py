@@ -42,19 +42,14 @@ def told(environ: Mapping[str, str]) -> tuple[AzureBackend, ServingName]:
     try:
         storage = json.loads(environ[STORAGE])
         workspace: ServingName = "prod" if environ[WORKSPACE] == "prod" else "test"
-        backend = AzureBackend(
-            subscription="",
-            resource_group="",
-            location="",
-            storage_account=storage["account"],
-            registry="",
-            workspaces={},
-            identities={workspace: storage["identity"]} if storage["identity"] else {},
-            cloud=Cloud(storage_suffix=storage["suffix"], blob=storage["blob"]),
+        backend = AzureBackend.of_storage(
+            storage["account"],
+            Cloud(storage_suffix=storage["suffix"], blob=storage["blob"]),
+            {workspace: storage["identity"]} if storage["identity"] else {},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{WORKSPACE}, {STORAGE}: say nothing that this script understands; the next release "
-            "or rollback of the plant deploys it anew"
+            f"{WORKSPACE}, {STORAGE}: say nothing that this script understands; `mlops renew` "
+            "deploys it anew"
         ) from error
     return backend, workspace

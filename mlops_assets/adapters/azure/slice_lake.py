@@ -183,16 +183,8 @@ def place_of(address: str, blob: str = "") -> Place:
             f"{address}: is no abfss://CONTAINER@ACCOUNT.dfs.SUFFIX/PATH in one of the containers "
             f"{', '.join(CONTAINERS)}"
         )
-    backend = AzureBackend(
-        # A job has no resource manager to ask: an account is all that it knows.
-        subscription="",
-        resource_group="",
-        location="",
-        storage_account=found["account"],
-        registry="",
-        workspaces={},
-        cloud=Cloud(blob=blob, storage_suffix=found["suffix"]),
-    )
+    cloud = Cloud(blob=blob, storage_suffix=found["suffix"])
+    backend = AzureBackend.of_storage(found["account"], cloud)
     container = cast("Container", found["container"])
     credential = None if blob else _pool()
     return Place(address, backend, container, found["path"].strip("/"), credential)
